@@ -1,0 +1,36 @@
+"""The port that every aggregation strategy fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from nbfed_site.contracts import Array, Arrays, Scalar
+
+
+class Strategy(Protocol):
+    """Turns the updates of one round into the next global model, one update at a time.
+
+    The round loop adds updates in the order of site names, so that results do not depend on who
+    was first. ``arrays`` may read each array from disk on access: access each name once.
+    """
+
+    name: str
+
+    def begin(self, current: Arrays) -> None:
+        """Start a round from the ``current`` global model (may be read lazily, as above)."""
+
+    def add(self, arrays: Arrays, num_examples: int) -> None:
+        """Take one site's update into account and keep no reference to it."""
+
+    def finish(self) -> dict[str, Array]:
+        """End the round and return the new global model, in dtypes and shapes of the old."""
+
+    def state(self) -> Arrays:
+        """What must be checkpointed between rounds (moments and the like); may be empty."""
+
+    def restore(self, state: Arrays) -> None:
+        """Take back what :meth:`state` gave."""
+
+    def task_config(self) -> Mapping[str, Scalar]:
+        """Settings that sites need, such as ``proximal_mu``."""

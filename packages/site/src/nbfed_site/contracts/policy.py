@@ -1,0 +1,55 @@
+"""What a site lets out, and the record of what it did let out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+DEFAULT_METRICS = (
+    "loss", "accuracy", "sensitivity", "specificity", "precision", "recall", "f1", "auc", "ppv", "npv",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePolicy:
+    """What may leave a site. A site may only ever be stricter than the federation's floor.
+
+    Attributes:
+        min_examples: fewest samples that an update or an evaluation may rest on.
+        metrics: scalar names that may leave, beside the confusion counts.
+        max_bytes: largest update, in bytes of its arrays; None for no limit but the model's own size.
+        allow_messages: whether the text of the notebook's exceptions may leave (it can quote data).
+    """
+
+    min_examples: int = 10
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    max_bytes: int | None = None
+    allow_messages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One entry of a site's own record: what came in or left, chained to the entry before it.
+
+    Attributes:
+        sequence: 0-based position.
+        at: UTC time in ISO 8601, seconds.
+        event: ``received`` (a task), ``released`` (an output) or ``refused`` (with the reason).
+        task_id, kind, round: of the task.
+        arrays_digest: digest of the arrays that came in or left; empty where none.
+        details: plain facts (bytes, examples, metric names, reason); never a data value.
+        previous: hash of the entry before; 64 zeros after ``sha256:`` for the first.
+        hash: digest of the canonical JSON of all the fields above.
+    """
+
+    sequence: int
+    at: str
+    event: Literal["received", "released", "refused"]
+    task_id: str
+    kind: str
+    round: int
+    arrays_digest: str
+    details: Mapping[str, str | int | float]
+    previous: str
+    hash: str

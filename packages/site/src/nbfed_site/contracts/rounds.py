@@ -1,0 +1,184 @@
+"""What crosses the link: tasks in, outputs or failures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .model import Arrays, ArraySpec, Scalar
+
+TaskKind = Literal["describe", "initialise", "train", "evaluate", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundInput:
+    """One task for one site.
+
+    Attributes:
+        task_id: unique in the run; the reply carries it back.
+        round: 1-based round; 0 for ``describe`` and ``initialise``.
+        arrays: the model to train or evaluate; None where the task needs none.
+        config: ``epochs`` (int), ``seed`` (int), ``evaluate`` (bool: with ``train``, evaluate the
+            incoming arrays first, so that one download serves both), ``proximal_mu`` (float).
+    """
+
+    task_id: str
+    kind: TaskKind
+    round: int = 0
+    arrays: Arrays | None = None
+    config: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model did on one site's test set.
+
+    Attributes:
+        num_examples: samples evaluated.
+        metrics: declared scalars, such as ``loss`` and ``accuracy``; undefined ones are absent.
+        confusion: K×K counts, ``confusion[true][predicted]``; None where it could not be observed.
+        labels: the K class labels, in the order of ``confusion``.
+    """
+
+    num_examples: int
+    metrics: Mapping[str, float]
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCard:
+    """Counts that a site shows before round 1; never a value or a file name.
+
+    Attributes:
+        samples: samples per split (``train``, ``validation``, ``test``).
+        classes: per split, samples per class label; a split whose labels cannot be counted is absent.
+        unreadable: samples per split that raised when read.
+        arrays: the model's arrays, in order.
+        warnings: plain sentences, such as "train holds one class only".
+    """
+
+    samples: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    unreadable: Mapping[str, int]
+    arrays: tuple[ArraySpec, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOutput:
+    """What a site sends back for one task; exactly what the release policy has passed.
+
+    Attributes:
+        task_id, kind, round: those of the :class:`RoundInput`.
+        num_examples: training samples used; the weight of this update.
+        metrics: training scalars.
+        evaluation: of the incoming arrays, where asked.
+        arrays: the trained (or initial) model.
+        card: the answer to ``describe``.
+        seconds: by activity: ``prepare``, ``train``, ``evaluate``.
+    """
+
+    task_id: str
+    kind: TaskKind
+    round: int
+    num_examples: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    arrays: Arrays | None = None
+    card: SiteCard | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFailure:
+    """Why a site could not do a task, without any data value.
+
+    Attributes:
+        code: the :class:`~nbfed_site.contracts.NbfedError` code.
+        what: a sentence; holds the exception's own message only if the site's policy allows it.
+        where: ``notebook cell 7, line 3``, or empty.
+        source: the source line of that cell, or empty.
+        exception: class name of the exception.
+        hint: what to do next.
+    """
+
+    code: str
+    what: str
+    where: str = ""
+    source: str = ""
+    exception: str = ""
+    hint: str = ""
+
+
+def output_header(output: RoundOutput) -> dict[str, Any]:
+    """All of ``output`` but its arrays, as plain JSON values."""
+    evaluation, card = output.evaluation, output.card
+    return {
+        "task_id": output.task_id,
+        "kind": output.kind,
+        "round": output.round,
+        "num_examples": output.num_examples,
+        "metrics": dict(output.metrics),
+        "seconds": dict(output.seconds),
+        "evaluation": evaluation and evaluation_json(evaluation),
+        "card": card and card_json(card),
+    }
+
+
+def output_from_header(header: Mapping[str, Any], arrays: Arrays | None) -> RoundOutput:
+    """Rebuild an output from :func:`output_header`'s value and its arrays.
+
+    Raises:
+        KeyError, TypeError: not such a header.
+    """
+    fields = dict(header)
+    if fields["evaluation"] is not None:
+        fields["evaluation"] = evaluation_from_json(fields["evaluation"])
+    if fields["card"] is not None:
+        fields["card"] = card_from_json(fields["card"])
+    return RoundOutput(arrays=arrays, **fields)
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as plain JSON values."""
+    return {
+        "num_examples": evaluation.num_examples,
+        "metrics": dict(evaluation.metrics),
+        "confusion": evaluation.confusion and [list(row) for row in evaluation.confusion],
+        "labels": list(evaluation.labels),
+    }
+
+
+def evaluation_from_json(value: Mapping[str, Any]) -> Evaluation:
+    """Rebuild an evaluation from :func:`evaluation_json`'s value."""
+    rows = value["confusion"]
+    return Evaluation(
+        num_examples=value["num_examples"],
+        metrics=dict(value["metrics"]),
+        confusion=rows and tuple(tuple(row) for row in rows),
+        labels=tuple(value["labels"]),
+    )
+
+
+def card_json(card: SiteCard) -> dict[str, Any]:
+    """A site card as plain JSON values."""
+    return {
+        "samples": dict(card.samples),
+        "classes": {split: dict(counts) for split, counts in card.classes.items()},
+        "unreadable": dict(card.unreadable),
+        "arrays": [[spec.name, list(spec.shape), spec.dtype] for spec in card.arrays],
+        "warnings": list(card.warnings),
+    }
+
+
+def card_from_json(value: Mapping[str, Any]) -> SiteCard:
+    """Rebuild a site card from :func:`card_json`'s value."""
+    return SiteCard(
+        samples=dict(value["samples"]),
+        classes={split: dict(counts) for split, counts in value["classes"].items()},
+        unreadable=dict(value["unreadable"]),
+        arrays=tuple(ArraySpec(name, tuple(shape), dtype) for name, shape, dtype in value["arrays"]),
+        warnings=tuple(value["warnings"]),
+    )

@@ -1,0 +1,118 @@
+"""The slice: which part of ``slice.py`` plays which role, and where each line came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from .model import Scalar
+
+Phase = Literal["setup", "data", "model", "train", "test"]
+PHASES: tuple[Phase, ...] = ("setup", "data", "model", "train", "test")
+Meaning = Literal["epochs", "data_path", "other"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Lines ``first_line`` to ``last_line`` (1-based, inclusive) of ``slice.py`` run in one phase."""
+
+    phase: Phase
+    first_line: int
+    last_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpan:
+    """``count`` lines of the slice from ``slice_line`` are lines of ``cell`` from ``cell_line``.
+
+    All numbers are 1-based; ``cell`` counts every cell of the notebook, of any kind.
+    """
+
+    slice_line: int
+    cell: int
+    cell_line: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A top-level name that the federation sets before the section that first reads it runs."""
+
+    name: str
+    meaning: Meaning
+    default: Scalar | None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names in the slice's namespace that the site program needs; None where there is none.
+
+    ``test_result`` holds what ``test`` returned: ``(loss, accuracy)``, or a mapping of scalars.
+    ``metrics`` are top-level scalars that the test cells assign (the cell form).
+    """
+
+    model: str
+    train_loader: str | None = None
+    validation_loader: str | None = None
+    test_loader: str | None = None
+    num_examples: str | None = None
+    test_result: str | None = None
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything a site needs to know about a slice, written next to it as ``manifest.json``.
+
+    ``modules`` maps the file name of each local helper module carried along to its digest;
+    ``strategy`` is the translated aggregation block: ``{"name": "fedavg", ...}``.
+    """
+
+    notebook: str
+    notebook_digest: str
+    slice_digest: str
+    form: Literal["function", "cell", "mixed"]
+    framework: str
+    sections: tuple[Section, ...]
+    spans: tuple[LineSpan, ...]
+    names: Names
+    parameters: tuple[Parameter, ...] = ()
+    requirements: tuple[str, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)
+    strategy: Mapping[str, Scalar] = field(default_factory=dict)
+    rounds: int | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        """Rebuild a manifest from :meth:`to_json`'s value.
+
+        Raises:
+            ValueError: written by another schema version.
+            KeyError, TypeError: not a manifest.
+        """
+        if value.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"manifest schema {value.get('schema_version')!r}, not {SCHEMA_VERSION}")
+        fields = dict(value)
+        fields["sections"] = tuple(Section(**item) for item in value["sections"])
+        fields["spans"] = tuple(LineSpan(**item) for item in value["spans"])
+        names = dict(value["names"])
+        names["metrics"] = tuple(names["metrics"])
+        fields["names"] = Names(**names)
+        fields["parameters"] = tuple(Parameter(**item) for item in value["parameters"])
+        fields["requirements"] = tuple(value["requirements"])
+        return cls(**fields)
+
+    def locate(self, line: int) -> tuple[int, int] | None:
+        """The notebook cell and line that slice line ``line`` came from, or None if generated."""
+        for span in self.spans:
+            if span.slice_line <= line < span.slice_line + span.count:
+                return span.cell, span.cell_line + line - span.slice_line
+        return None
