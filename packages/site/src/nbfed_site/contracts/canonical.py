@@ -16,9 +16,7 @@ def canonical_json(value: Any) -> bytes:
         ValueError: a float is not finite.
         TypeError: a value is of another type.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
 
 

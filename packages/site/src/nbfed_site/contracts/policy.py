@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 DEFAULT_METRICS = (
-    "loss", "accuracy", "sensitivity", "specificity", "precision", "recall", "f1", "auc", "ppv", "npv",
+    "loss",
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "recall",
+    "f1",
+    "auc",
+    "ppv",
+    "npv",
 )
 
 

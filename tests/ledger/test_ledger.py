@@ -1,0 +1,82 @@
+"""The ledger keeps what it was given and notices every change."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from nbfed_site.contracts import LedgerBroken, StorageFull
+from notebook_federator.ledger import Entry, Ledger
+
+NOW = "2030-01-02T03:04:05Z"
+
+
+def filled(path: Path, count: int = 4) -> Path:
+    with Ledger(path, lambda: NOW) as ledger:
+        for number in range(count):
+            ledger.append("update", site=f"site-{number}", round=number)
+    return path
+
+
+def tamper(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER no_update")
+        db.execute("DROP TRIGGER no_delete")
+        db.execute(statement)
+
+
+def test_entries_come_back_in_order_and_survive_a_reopen(tmp_path: Path) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    with Ledger(path, lambda: NOW) as ledger:
+        ledger.append("finished", status="complete")
+        assert [entry.kind for entry in ledger.entries()] == ["update"] * 4 + ["finished"]
+        assert [entry.body["site"] for entry in ledger.entries("update")] == [f"site-{n}" for n in range(4)]
+        assert ledger.verify() == 5
+
+
+def test_observer_sees_each_entry_once(tmp_path: Path) -> None:
+    seen: list[Entry] = []
+    with Ledger(tmp_path / "ledger.sqlite", lambda: NOW, seen.append) as ledger:
+        ledger.append("joined", site="a")
+        assert seen == list(ledger.entries())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """UPDATE entries SET body = '{"round":1,"site":"another"}' WHERE sequence = 1""",
+        "UPDATE entries SET at = '2031-01-01T00:00:00Z' WHERE sequence = 2",
+        "DELETE FROM entries WHERE sequence = 1",
+        "DELETE FROM entries WHERE sequence = 0",
+        "UPDATE entries SET sequence = CASE sequence WHEN 1 THEN 20 ELSE sequence END",
+    ],
+)
+def test_a_change_is_found(tmp_path: Path, statement: str) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    tamper(path, statement)
+    with Ledger(path, lambda: NOW) as ledger, pytest.raises(LedgerBroken):
+        ledger.verify()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE entries SET kind = 'x'", "DELETE FROM entries"])
+def test_the_file_itself_refuses_changes(tmp_path: Path, statement: str) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    with sqlite3.connect(path) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        db.execute(statement)
+
+
+def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(LedgerBroken, match="cannot be opened"):
+        Ledger(path, lambda: NOW)
+
+
+def test_a_ledger_that_cannot_grow_says_so(tmp_path: Path) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    ledger = Ledger(path, lambda: NOW)
+    ledger._db.execute("PRAGMA max_page_count=1")
+    with pytest.raises(StorageFull) as caught:
+        for _ in range(1000):
+            ledger.append("update", filler="x" * 5000)
+    assert "--resume" in caught.value.hint
+    assert ledger.verify() >= 4
