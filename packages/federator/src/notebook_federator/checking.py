@@ -1,0 +1,94 @@
+"""What `nbfed check` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import findings
+from .notebook import Role, write_marks
+
+if TYPE_CHECKING:
+    from .api import Checked
+
+ROLES: tuple[Role, ...] = ("data", "model", "train", "test", "aggregate")
+
+
+def apply_fix(checked: Checked, notebook: Path) -> Mapping[int, Role]:
+    """Write the suggested marks into the notebook; returns them by cell number."""
+    marks = findings.fix(checked.notebook, checked.analysis)
+    if marks:
+        write_marks(notebook, marks)
+    return marks
+
+
+def text(checked: Checked, *, names: bool, written: Mapping[int, Role]) -> str:
+    """Blocks, needs and findings, for people."""
+    lines = [f"cell {cell}: marked as {role}" for cell, role in sorted(written.items())]
+    lines += [*_blocks(checked), *_needs(checked), ""]
+    if checked.findings:
+        lines += [findings.render(checked.findings, checked.notebook), ""]
+    if names and checked.slice:
+        lines += [*_names(checked), ""]
+    return "\n".join([*lines, _verdict(checked)])
+
+
+def _blocks(checked: Checked) -> Iterator[str]:
+    for role in ROLES:
+        block = checked.analysis.block(role)
+        if block is None:
+            yield f"{role:<10} not found"
+        else:
+            cells = ", ".join(map(str, block.cells))
+            yield f"{role:<10} {block.name or 'cells':<12} cell {cells} ({block.rule})"
+
+
+def _needs(checked: Checked) -> Iterator[str]:
+    requirements = ", ".join(map(str, checked.analysis.requirements))
+    yield f"{'needs':<10} {requirements or 'nothing but Python'}"
+    if checked.analysis.modules:
+        yield f"{'carries':<10} " + ", ".join(module.path for module in checked.analysis.modules)
+    if checked.slice:
+        cut = checked.slice
+        lines = cut.text.count("\n")
+        yield f"{'slice':<10} {lines} lines; {len(cut.carried)} names carried, {len(cut.dropped)} dropped"
+
+
+def _names(checked: Checked) -> Iterator[str]:
+    assert checked.slice is not None
+    for item in checked.slice.carried:
+        yield f"carried  {item.name:<24} cell {item.cell}, line {item.line}: {item.why}"
+    for gone in checked.slice.dropped:
+        yield f"dropped  {gone.name:<24} cell {gone.cell}, line {gone.line}"
+
+
+def _verdict(checked: Checked) -> str:
+    errors = sum(finding.level == "error" for finding in checked.findings)
+    if errors:
+        return f"{checked.notebook.name} cannot be federated yet: {errors} to mend."
+    name = checked.notebook.name
+    return f"{name} can be federated. Next: nbfed run {name} --sites 3, or --site NAME=DIR for each site."
+
+
+def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
+    """The same for machines."""
+    analysis, cut = checked.analysis, checked.slice
+    return {
+        "notebook": checked.notebook.name,
+        "digest": checked.notebook.digest,
+        "blocks": {
+            block.role: {"name": block.name, "cells": list(block.cells), "rule": block.rule}
+            for block in analysis.blocks
+        },
+        "requirements": [str(item) for item in analysis.requirements],
+        "modules": [module.path for module in analysis.modules],
+        "findings": findings.to_json(checked.findings),
+        "marked": {str(cell): role for cell, role in written.items()},
+        "slice": cut
+        and {
+            "digest": cut.manifest.slice_digest,
+            "carried": [[item.name, item.cell, item.line, item.why] for item in cut.carried],
+            "dropped": [[item.name, item.cell, item.line] for item in cut.dropped],
+        },
+    }

@@ -1,0 +1,7 @@
+"""Members, settings and processes of a federation."""
+
+from .folder import RunFolder, new_run_folder
+from .local import LocalFederation
+from .settings import Member, Options, RunSettings, resolve
+
+__all__ = ["LocalFederation", "Member", "Options", "RunFolder", "RunSettings", "new_run_folder", "resolve"]

@@ -1,0 +1,239 @@
+"""From a run's ledger and folder to the record that a report is made from."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nbfed_site.contracts import Manifest, RunUnreadable, card_from_json, evaluation_from_json
+
+from ..federation import RunFolder, RunSettings
+from ..ledger import Entry, Ledger
+from .data import (
+    ModelEvaluation,
+    Participation,
+    Presence,
+    Receipts,
+    RoundRecord,
+    RunRecord,
+    Settings,
+    SiteRecord,
+    State,
+)
+
+_VERSIONS = ("notebook-federator", "flwr", "torch", "numpy", "scikit-learn")
+
+
+def read_run(folder: RunFolder) -> RunRecord:
+    """The record of the run in ``folder``, finished or not.
+
+    Raises:
+        RunUnreadable: there is no run here, or it has not begun.
+        LedgerBroken: the ledger was changed after it was written.
+    """
+    settings, manifest = folder.settings(), folder.manifest()
+    with Ledger(folder.ledger, lambda: "") as ledger:
+        ledger.verify()
+        entries = tuple(ledger.entries())
+    if not entries:
+        raise RunUnreadable(
+            "The run has not begun: its ledger is empty.",
+            where=str(folder.path),
+            hint=f"Start it with: nbfed run --resume {folder.path}",
+        )
+    names = sorted(member.name for member in settings.members)
+    best = _last(entries, "finished", "best")
+    return RunRecord(
+        run=folder.path.name,
+        notebook=manifest.notebook,
+        state=_state(entries),
+        started=entries[0].at,
+        finished=entries[-1].at,
+        settings=_settings(settings, folder),
+        sites=tuple(_site(name, entries, folder) for name in names),
+        rounds=_rounds(entries, names),
+        evaluations=_evaluations(entries, settings.rounds),
+        digests=_digests(manifest, entries),
+        versions=_versions(),
+        command=_command(settings, manifest),
+        best_round=best,
+        alone_epochs=_last(entries, "alone", "epochs"),
+        warnings=_warnings(entries),
+    )
+
+
+def _last(entries: Sequence[Entry], kind: str, name: str) -> Any:
+    return next((entry.body[name] for entry in reversed(entries) if entry.kind == kind), None)
+
+
+def _state(entries: Sequence[Entry]) -> State:
+    ends = [entry for entry in entries if entry.kind in ("started", "finished", "stopped")]
+    if ends[-1].kind == "finished":
+        return "completed"
+    return "failed" if ends[-1].kind == "stopped" and ends[-1].body["code"] else "stopped"
+
+
+def _settings(settings: RunSettings, folder: RunFolder) -> Settings:
+    best = folder.models / "best.json"
+    split = json.loads(best.read_bytes())["split"] if best.exists() else ""
+    return Settings(
+        strategy=settings.strategy,
+        rounds=settings.rounds,
+        epochs=settings.epochs,
+        quorum=settings.quorum,
+        seed=settings.seed,
+        deadline=settings.deadline,
+        wire=settings.wire,
+        best_by=f"lowest pooled {split} loss" if split else "",
+    )
+
+
+def _site(name: str, entries: Sequence[Entry], folder: RunFolder) -> SiteRecord:
+    cards = [entry.body["card"] for entry in entries if entry.kind == "card" and entry.body["site"] == name]
+    card = card_from_json(cards[-1]) if cards else None
+    return SiteRecord(name, card, _receipts(folder.site(name) / "receipts.jsonl"))
+
+
+def _receipts(path: Path) -> Receipts | None:
+    if not path.exists():
+        return None
+    receipts = [json.loads(line) for line in path.read_text().splitlines()]
+    events = [item["event"] for item in receipts]
+    metrics = {
+        name for item in receipts for name in str(item["details"].get("metrics", "")).split(",") if name
+    }
+
+    def total(event: str) -> int:
+        return sum(int(item["details"].get("bytes", 0)) for item in receipts if item["event"] == event)
+
+    return Receipts(
+        received=events.count("received"),
+        released=events.count("released"),
+        refused=events.count("refused"),
+        bytes_in=total("received"),
+        bytes_out=total("released"),
+        metrics=tuple(sorted(metrics)),
+        head=receipts[-1]["hash"] if receipts else "",
+    )
+
+
+def _rounds(entries: Sequence[Entry], names: Sequence[str]) -> tuple[RoundRecord, ...]:
+    """Rounds that were finished; of a round that was repeated after a crash the last attempt."""
+    attempts: dict[int, list[Entry]] = {}
+    for entry in entries:
+        number = entry.body.get("round")
+        if entry.kind == "round_started":
+            attempts[entry.body["round"]] = [entry]
+        elif number in attempts and entry.body.get("task", "train") == "train":
+            attempts[number].append(entry)
+    finished = ((number, *_finish(attempt)) for number, attempt in sorted(attempts.items()))
+    return tuple(
+        RoundRecord(number, end.body["seconds"], tuple(_participation(name, attempt) for name in names))
+        for number, end, attempt in finished
+        if end is not None
+    )
+
+
+def _finish(attempt: list[Entry]) -> tuple[Entry | None, list[Entry]]:
+    return next((entry for entry in attempt if entry.kind == "round_finished"), None), attempt
+
+
+def _participation(name: str, attempt: Sequence[Entry]) -> Participation:
+    mine = {entry.kind: entry.body for entry in attempt if entry.body.get("site") == name}
+    if "update" in mine:
+        body = mine["update"]
+        return Participation(
+            site=name,
+            presence="took part",
+            num_examples=body["num_examples"],
+            metrics=body["metrics"],
+            seconds=body["seconds"],
+            elapsed=body["elapsed"],
+            bytes_down=body["bytes_down"],
+            bytes_up=body["bytes_up"],
+        )
+    presence, reason = _absence(name, mine, attempt[0])
+    return Participation(site=name, presence=presence, reason=reason)
+
+
+def _absence(name: str, mine: Mapping[str, Mapping[str, Any]], start: Entry) -> tuple[Presence, str]:
+    if "failed" in mine:
+        body = mine["failed"]
+        presence: Presence = "refused" if body["code"] == "NE603" else "failed"
+        return presence, f"{body['what']} {body['where']}".strip()
+    if "dropped" in mine:
+        gone = mine["dropped"]["reason"] == "not connected"
+        return ("lost" if gone else "late"), mine["dropped"]["reason"]
+    return ("absent" if name in start.body["sites"] else "not chosen"), ""
+
+
+def _evaluations(entries: Sequence[Entry], rounds: int) -> tuple[ModelEvaluation, ...]:
+    found: dict[tuple[str | None, int, str], ModelEvaluation] = {}
+    for entry in entries:
+        if entry.kind == "evaluation" and entry.body["split"] == "test":
+            kind, _, rest = entry.body["model"].partition("-")
+            alone, number = (rest, rounds) if kind == "alone" else (None, int(rest))
+            site = entry.body["site"]
+            evaluation = evaluation_from_json(entry.body["evaluation"])
+            found[alone, number, site] = ModelEvaluation(alone, number, site, evaluation)
+    return tuple(found.values())
+
+
+def _digests(manifest: Manifest, entries: Sequence[Entry]) -> dict[str, str]:
+    models = {entry.body["round"]: entry.body["digest"] for entry in entries if entry.kind == "round_finished"}
+    found = {"notebook": manifest.notebook_digest, "slice": manifest.slice_digest}
+    if models:
+        found["model"] = models[max(models)]
+    best = _last(entries, "finished", "best")
+    if best in models:
+        found["best model"] = models[best]
+    return {**found, "ledger": entries[-1].hash}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _command(settings: RunSettings, manifest: Manifest) -> str:
+    shared = settings.members[0].data is None
+    sites = (
+        [f"--sites {len(settings.members)} --partition {settings.partition}"]
+        if shared
+        else [f"--site {member.name}={member.data}" for member in settings.members]
+    )
+    extra = ",".join(f"{key}={value}" for key, value in settings.strategy.items() if key != "name")
+    strategy = f"{settings.strategy['name']}" + (f":{extra}" if extra else "")
+    parts = [
+        "nbfed run",
+        manifest.notebook,
+        *sites,
+        f"--rounds {settings.rounds} --epochs {settings.epochs} --strategy {strategy}",
+        f"--quorum {settings.quorum} --seed {settings.seed} --wire {settings.wire}",
+        *(["--alone"] if settings.alone else []),
+    ]
+    return " ".join(parts)
+
+
+def _warnings(entries: Sequence[Entry]) -> tuple[str, ...]:
+    found = []
+    for entry in entries:
+        body = entry.body
+        if entry.kind == "late":
+            found.append(f"Round {body['round']}: an update of {body['site']} came too late and was dropped.")
+        if entry.kind == "evaluation":
+            found += [f"{body['site']}: {text}" for text in body["evaluation"].get("warnings", ())]
+        if entry.kind == "resumed":
+            found.append(f"The run was interrupted and continued after round {body['round']}.")
+        if entry.kind == "stopped":
+            found.append(f"The run stopped: {body['what']}")
+    return tuple(dict.fromkeys(found))
