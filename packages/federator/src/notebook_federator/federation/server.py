@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from nbfed_site.contracts import NbfedError, Scalar
+from nbfed_site.contracts import NbfedError
 
 from ..aggregation import make_strategy
 from ..ledger import Entry, Ledger
@@ -23,11 +23,6 @@ from ..rounds.store import ModelStore
 from .events import show, utc_now
 from .folder import RunFolder
 from .settings import RunSettings
-
-_NOT_FOR_AGGREGATION = {
-    "fraction_train", "fraction_evaluate", "min_train_nodes", "min_evaluate_nodes", "min_available_nodes",
-}  # fmt: skip
-
 
 class Interrupted(Exception):
     """The process was asked to end."""
@@ -72,7 +67,7 @@ def _run(folder: RunFolder, reporter: Reporter) -> None:
     from ..rounds.flower import FlowerTransport
 
     settings, manifest = folder.settings(), folder.manifest()
-    strategy = make_strategy(aggregation_settings(settings))
+    strategy = make_strategy(settings.strategy, folder.server)
     transport = FlowerTransport(
         host="127.0.0.1",
         port=settings.port,
@@ -94,11 +89,6 @@ def _run(folder: RunFolder, reporter: Reporter) -> None:
         Run(loop_settings, transport, strategy, ModelStore(folder.models), reporter, time.monotonic).go()
     finally:
         transport.close()
-
-
-def aggregation_settings(settings: RunSettings) -> dict[str, Scalar]:
-    """The part of the strategy that concerns arithmetic, not who takes part."""
-    return {key: value for key, value in settings.strategy.items() if key not in _NOT_FOR_AGGREGATION}
 
 
 def _site_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:

@@ -29,13 +29,14 @@ class Roster:
 
     journal: Journal
     present: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
 
     def see(self, event: Event) -> None:
         """Take note of a site that came or went."""
         if isinstance(event, Joined):
-            rejoined = event.site in self.present
             self.present[event.site] = event.instance
-            self.journal.record("joined", site=event.site, again=rejoined)
+            self.journal.record("joined", site=event.site, again=event.site in self.known)
+            self.known.add(event.site)
         elif isinstance(event, Lost) and self.present.pop(event.site, None) is not None:
             self.journal.record("lost", site=event.site)
 
@@ -101,7 +102,7 @@ class Gathering:
         return self.replied >= self.quorum and not self.pending & self.roster.present.keys()
 
     def _tell_if_waiting(self, left: float) -> bool:
-        absent = sorted(self.pending - self.roster.present.keys())
+        absent = sorted(self.pending & self.roster.known - self.roster.present.keys())
         if absent and len(absent) == len(self.pending):
             self.roster.journal.tell("waiting", sites=absent, quorum=self.quorum, seconds_left=round(left, 1))
             return True

@@ -92,7 +92,7 @@ class ModelStore:
         self._prune()
 
     def _set_best(self, number: int, split: str, loss: float) -> None:
-        part = self.folder / "best.part"
+        part = self.folder / "best.json.part"
         part.write_bytes(canonical_json({"round": number, "split": split, "loss": loss}))
         self._link("best", number)
         part.replace(self.folder / "best.json")
