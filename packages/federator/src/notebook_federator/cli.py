@@ -87,14 +87,16 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--strategy", help="fedavg, fedprox:proximal_mu=0.1, fedadam, fedyogi, fedavgm, "
                      "trimmed_mean, median [default: the notebook's]."),
         click.option("--quorum", help="Sites that make a round: 2 or 60% [default: all that are asked]."),
-        click.option("--deadline", type=float, default=1800.0, show_default=True, help="Seconds a round may take."),
+        click.option("--deadline", type=float, default=1800.0, show_default=True,
+                     help="Seconds a round may take."),
         click.option("--join-deadline", type=float, default=300.0, show_default=True,
                      help="Seconds that sites may take to connect and describe their data."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--wire", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
                      help="Precision of float32 arrays on the wire; fp32 is exact."),
         click.option("--alone", is_flag=True, help="Also train each institution alone, for the comparison."),
-        click.option("--partition", default="iid", show_default=True, help="iid or dirichlet:ALPHA, with --sites."),
+        click.option("--partition", default="iid", show_default=True,
+                     help="iid or dirichlet:ALPHA, with --sites."),
         click.option("--min-examples", type=int, default=10, show_default=True,
                      help="Fewest examples that an update may rest on."),
         click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs,
@@ -169,30 +171,13 @@ def data() -> None:
 @click.option("--limit", type=int, help="A fair smaller copy: patches per site, split and label.")
 @click.option("--ignore-institutions", is_flag=True, help="Assign patients anew.")
 @output_option
-def split(
-    manifest: Path,
-    images: Path,
-    out: Path,
-    sites: int,
-    seed: int,
-    limit: int | None,
-    ignore_institutions: bool,
-    output: str,
-) -> None:
+def split(manifest: Path, images: Path, out: Path, output: str, **options: Any) -> None:
     """Make site folders from a manifest of patches; no patient is in two of them."""
 
     def produce() -> Answer:
         from . import sitedata
 
-        summary = sitedata.split(
-            manifest,
-            images,
-            out,
-            sites=sites,
-            seed=seed,
-            limit=limit,
-            ignore_institutions=ignore_institutions,
-        )
+        summary = sitedata.split(manifest, images, out, **options)
         return Answer(summary.text(), summary.to_json())
 
     answer(output, produce)

@@ -33,13 +33,13 @@ def answer(output: str, produce: Callable[[], Answer]) -> None:
     try:
         found = produce()
     except NbfedError as error:
-        _fail(output, error.exit_code, error.code, error.what, error.where, error.hint)
+        _fail(output, error, error.exit_code)
     except KeyboardInterrupt:
-        _fail(output, INTERRUPTED, "", "Interrupted.", "", "What was finished is kept.")
+        _fail(output, NbfedError("Interrupted.", hint="What was finished is kept."), INTERRUPTED)
     except Exception as error:
         traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        _fail(output, 1, "NE100", f"Notebook Federator has a defect: {what}", "", "Please report the above.")
+        what = f"Notebook Federator has a defect: {type(error).__name__}: {error}"
+        _fail(output, NbfedError(what, hint="Please report the above."), 1)
     if output == "json":
         status = "ok" if found.exit_code == 0 else "failed"
         _print_envelope(status=status, exit_code=found.exit_code, data=found.data)
@@ -48,14 +48,16 @@ def answer(output: str, produce: Callable[[], Answer]) -> None:
     sys.exit(found.exit_code)
 
 
-def _fail(output: str, exit_code: int, code: str, what: str, where: str, hint: str) -> None:
+def _fail(output: str, error: NbfedError, exit_code: int) -> None:
     if output == "json":
-        message = what if not where else f"{what} ({where})"
-        _print_envelope(status="error", exit_code=exit_code, error_code=code, message=message, hint=hint)
+        message = f"{error.what} ({error.where})" if error.where else error.what
+        _print_envelope(
+            status="error", exit_code=exit_code, error_code=error.code, message=message, hint=error.hint
+        )
     else:
-        label = click.style(f"error {code}".strip(), fg="red", bold=True)
-        click.echo(f"{label}  {what}", err=True)
-        for name, value in (("where", where), ("next", hint)):
+        label = click.style(f"error {error.code}", fg="red", bold=True)
+        click.echo(f"{label}  {error.what}", err=True)
+        for name, value in (("where", error.where), ("next", error.hint)):
             if value:
                 click.echo(f"  {click.style(name, bold=True):>5}  {value}", err=True)
     sys.exit(exit_code)

@@ -24,6 +24,7 @@ from .events import show, utc_now
 from .folder import RunFolder
 from .settings import RunSettings
 
+
 class Interrupted(Exception):
     """The process was asked to end."""
 
