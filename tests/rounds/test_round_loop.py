@@ -1,8 +1,10 @@
 """The round loop: who takes part, what is kept, what stops it, and that resuming changes nothing."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,34 @@ def test_a_site_that_raises_is_left_out_where_a_quorum_allows(tmp_path, settings
     go(tmp_path / "m", settings(quorum=2), MemoryTransport(toy_sites), pages)
     assert all(sorted(item["weights"]) == ["a", "c"] for item in pages.of("round_finished"))
     assert [item["round"] for item in pages.of("failed")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: {**arrays, "w": np.array([1, np.nan, 1], np.float32)}, "not finite"),
+        (lambda arrays: {**arrays, "w": np.array([1, np.inf, 1], np.float32)}, "not finite"),
+        (lambda arrays: {**arrays, "w": np.ones(4, np.float32)}, r"float32 \(4,\), not float32 \(3,\)"),
+        (lambda arrays: {**arrays, "w": np.ones(3, np.float64)}, "float64"),
+        (lambda arrays: {**arrays, "patients": np.ones(9)}, "patients"),
+        (lambda arrays: {"w": arrays["w"]}, "not the model's: n"),
+        (lambda arrays: dict(reversed(arrays.items())), "their order"),
+    ],
+)
+def test_an_update_that_does_not_fit_is_refused_by_the_server_too(
+    tmp_path, settings, toy_sites, pages, change, message
+) -> None:
+    honest = toy_sites["b"]
+
+    def tampered(task: RoundInput) -> RoundOutput:
+        output = honest(task)
+        return replace(output, arrays=change(output.arrays)) if task.kind == "train" else output
+
+    toy_sites["b"] = tampered
+    go(tmp_path / "m", settings(quorum=2), MemoryTransport(toy_sites), pages)
+    assert all(sorted(item["weights"]) == ["a", "c"] for item in pages.of("round_finished"))
+    assert {item["code"] for item in pages.of("failed")} == {"NE605"}
+    assert re.search(message, pages.of("failed")[0]["what"])
 
 
 def test_sites_with_different_models_are_refused(tmp_path, settings, toy_sites, pages) -> None:

@@ -166,10 +166,12 @@ def data() -> None:
 @click.argument("manifest", type=_EXISTING)
 @click.option("--images", type=_EXISTING, required=True, help="Folder or .tar with the images.")
 @click.option("--out", type=_EXISTING, required=True, help="Where the site folders are made.")
-@click.option("--sites", type=int, default=3, show_default=True)
+@click.option("--sites", type=int, help="Number of sites [default: the manifest's institutions, else 3].")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--limit", type=int, help="A fair smaller copy: patches per site, split and label.")
-@click.option("--ignore-institutions", is_flag=True, help="Assign patients anew.")
+@click.option("--ignore-institutions", is_flag=True, help="Assign patients to sites anew.")
+@click.option("--ignore-splits", is_flag=True, help="Assign patients to train, validation and test anew.")
+@click.option("--links", is_flag=True, help="Link to the images instead of copying them.")
 @output_option
 def split(manifest: Path, images: Path, out: Path, output: str, **options: Any) -> None:
     """Make site folders from a manifest of patches; no patient is in two of them."""

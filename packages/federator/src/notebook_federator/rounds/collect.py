@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nbfed_site.contracts import QuorumMissed, RoundInput, SiteCodeFailed, SiteFailed, SiteFailure
+from nbfed_site.contracts import (
+    QuorumMissed,
+    RoundInput,
+    RoundOutput,
+    SiteCodeFailed,
+    SiteFailed,
+    SiteFailure,
+)
 
 from .port import Event, Failed, Joined, Lost, Received, Replied, Transport
 
@@ -48,6 +55,7 @@ class Gathering:
     Attributes:
         deadline: absolute time, on the same clock as ``clock``.
         quorum: fewest replies that make the task a success.
+        screen: says why a reply cannot be used, or None.
     """
 
     transport: Transport
@@ -57,6 +65,7 @@ class Gathering:
     sites: Sequence[str]
     quorum: int
     deadline: float
+    screen: Callable[[RoundOutput], SiteFailure | None] = lambda output: None
     pending: set[str] = field(init=False)
     sent: dict[str, str] = field(init=False, default_factory=dict)
     replied: int = field(init=False, default=0)
@@ -118,12 +127,19 @@ class Gathering:
         elif isinstance(event, Failed) and event.task_id == self.task.task_id and event.site in self.pending:
             self._fail(event.site, event.failure)
         elif isinstance(event, Replied):
-            if event.output.task_id == self.task.task_id and event.site in self.pending:
-                self.pending.discard(event.site)
-                self.replied += 1
-                return event
-            self.roster.journal.record("late", site=event.site, round=event.output.round)
-            self.transport.discard(event)
+            return self._accept(event)
+        return None
+
+    def _accept(self, reply: Replied) -> Replied | None:
+        if reply.output.task_id != self.task.task_id or reply.site not in self.pending:
+            self.roster.journal.record("late", site=reply.site, round=reply.output.round)
+        elif (failure := self.screen(reply.output)) is not None:
+            self._fail(reply.site, failure)
+        else:
+            self.pending.discard(reply.site)
+            self.replied += 1
+            return reply
+        self.transport.discard(reply)
         return None
 
     def _fail(self, site: str, failure: SiteFailure) -> None:

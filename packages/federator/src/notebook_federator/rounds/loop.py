@@ -11,9 +11,11 @@ from nbfed_site.contracts import (
     Arrays,
     ArraySpec,
     RoundInput,
+    RoundOutput,
     Scalar,
     SettingsInvalid,
     SiteCard,
+    SiteFailure,
     TaskKind,
     card_json,
     derive_seed,
@@ -23,6 +25,7 @@ from nbfed_site.contracts import (
 from ..aggregation import Strategy
 from .collect import Gathering, Journal, Roster
 from .port import Replied, Transport
+from .screening import screen_update
 from .settings import RoundSettings
 from .store import ModelStore
 
@@ -103,6 +106,7 @@ class Run:
             sites,
             arrays=current,
             config={"epochs": self.settings.epochs, "evaluate": True, **self.settings.config},
+            screen=self._screen,
         )
         for reply in gathering.replies():
             self._note_update(reply, number)
@@ -178,6 +182,7 @@ class Run:
                 missing,
                 arrays=self.store.arrays(0),
                 config={"epochs": epochs, "evaluate": False},
+                screen=self._screen,
                 seconds=self.settings.deadline * self.settings.rounds,
                 label="alone",
             )
@@ -198,6 +203,9 @@ class Run:
 
     # -- asking -------------------------------------------------------------------------------
 
+    def _screen(self, output: RoundOutput) -> SiteFailure | None:
+        return screen_update(output, next(iter(self.cards.values())).arrays)
+
     def _ask(self, kind: TaskKind, number: int, sites: Sequence[str], **options: Any) -> list[Replied]:
         return list(self._gathering(kind, number, sites, **options).replies())
 
@@ -207,11 +215,11 @@ class Run:
         number: int,
         sites: Sequence[str],
         *,
+        label: str = "",
         arrays: Arrays | None = None,
         config: Mapping[str, Scalar] | None = None,
-        quorum: int | None = None,
         seconds: float | None = None,
-        label: str = "",
+        **rest: Any,
     ) -> Gathering:
         task = RoundInput(
             task_id=f"{kind}-{number}-{label}" if label else f"{kind}-{number}",
@@ -220,9 +228,16 @@ class Run:
             arrays=arrays,
             config={"seed": self.settings.seed, **(config or {})},
         )
-        needed = min(self.settings.quorum, len(sites)) if quorum is None else quorum
-        until = self.clock() + (self.settings.deadline if seconds is None else seconds)
-        return Gathering(self.transport, self.roster, self.clock, task, sites, needed, until)
+        return Gathering(
+            self.transport,
+            self.roster,
+            self.clock,
+            task,
+            sites,
+            quorum=rest.pop("quorum", min(self.settings.quorum, len(sites))),
+            deadline=self.clock() + (self.settings.deadline if seconds is None else seconds),
+            **rest,
+        )
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from .errors import (
     StorageFull,
     TaskRefused,
     TimedOut,
+    UpdateRefused,
     VersionSkew,
 )
 from .model import Array, Arrays, ArraySpec, Scalar
@@ -79,6 +80,7 @@ __all__ = [
     "TaskKind",
     "TaskRefused",
     "TimedOut",
+    "UpdateRefused",
     "VersionSkew",
     "canonical_json",
     "card_from_json",

@@ -141,3 +141,9 @@ class TaskRefused(SiteFailed):
     """The server asked a site for something its image or approval does not cover."""
 
     code = "NE604"
+
+
+class UpdateRefused(SiteFailed):
+    """The server does not take an update: it does not fit the model, or is not finite."""
+
+    code = "NE605"

@@ -39,12 +39,14 @@ class Evaluation:
         metrics: declared scalars, such as ``loss`` and ``accuracy``; undefined ones are absent.
         confusion: K×K counts, ``confusion[true][predicted]``; None where it could not be observed.
         labels: the K class labels, in the order of ``confusion``.
+        warnings: plain sentences, such as why no confusion could be observed; never a data value.
     """
 
     num_examples: int
     metrics: Mapping[str, float]
     confusion: tuple[tuple[int, ...], ...] | None = None
     labels: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class RoundOutput:
         task_id, kind, round: those of the :class:`RoundInput`.
         num_examples: training samples used; the weight of this update.
         metrics: training scalars.
-        evaluation: of the incoming arrays, where asked.
+        evaluation: of the incoming arrays on the test set, where asked.
+        validation: the same on the validation set, where the slice has one: the best round is chosen by it.
         arrays: the trained (or initial) model.
         card: the answer to ``describe``.
         seconds: by activity: ``prepare``, ``train``, ``evaluate``.
@@ -86,6 +89,7 @@ class RoundOutput:
     num_examples: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
+    validation: Evaluation | None = None
     arrays: Arrays | None = None
     card: SiteCard | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -114,7 +118,7 @@ class SiteFailure:
 
 def output_header(output: RoundOutput) -> dict[str, Any]:
     """All of ``output`` but its arrays, as plain JSON values."""
-    evaluation, card = output.evaluation, output.card
+    evaluation, validation, card = output.evaluation, output.validation, output.card
     return {
         "task_id": output.task_id,
         "kind": output.kind,
@@ -123,6 +127,7 @@ def output_header(output: RoundOutput) -> dict[str, Any]:
         "metrics": dict(output.metrics),
         "seconds": dict(output.seconds),
         "evaluation": evaluation and evaluation_json(evaluation),
+        "validation": validation and evaluation_json(validation),
         "card": card and card_json(card),
     }
 
@@ -134,8 +139,9 @@ def output_from_header(header: Mapping[str, Any], arrays: Arrays | None) -> Roun
         KeyError, TypeError: not such a header.
     """
     fields = dict(header)
-    if fields["evaluation"] is not None:
-        fields["evaluation"] = evaluation_from_json(fields["evaluation"])
+    for name in ("evaluation", "validation"):
+        if fields[name] is not None:
+            fields[name] = evaluation_from_json(fields[name])
     if fields["card"] is not None:
         fields["card"] = card_from_json(fields["card"])
     return RoundOutput(arrays=arrays, **fields)
@@ -148,6 +154,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": dict(evaluation.metrics),
         "confusion": evaluation.confusion and [list(row) for row in evaluation.confusion],
         "labels": list(evaluation.labels),
+        "warnings": list(evaluation.warnings),
     }
 
 
@@ -159,6 +166,7 @@ def evaluation_from_json(value: Mapping[str, Any]) -> Evaluation:
         metrics=dict(value["metrics"]),
         confusion=rows and tuple(tuple(row) for row in rows),
         labels=tuple(value["labels"]),
+        warnings=tuple(value["warnings"]),
     )
 
 
