@@ -1,0 +1,274 @@
+"""Dataflow between top-level statements, run once each in notebook order; the basis of every slice.
+
+A backward slice in the sense of Weiser, *Program slicing* (IEEE TSE 1984), over statements as units:
+a name needs the statements that may have bound it, and those that may have changed its object since.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .changes import Change, Follower, Functions, Knowledge, all_functions
+from .effects import Body, Root, body
+from .habits import PRESENTATION
+from .scopes import uses
+from .shapes import Statement
+
+BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__class__", "__builtins__"}
+PATH = "sys.path"
+"""The object that ``sys.path.append`` changes, and that imports of modules not installed need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a name stands for at one point: who may have bound it, which objects, whose functions."""
+
+    binders: frozenset[int]
+    objects: frozenset[str]
+    sources: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A name whose value just before statement ``position`` is needed, by whom; not ``firm``: if defined."""
+
+    name: str
+    position: int
+    why: str
+    firm: bool = True
+
+
+@dataclass(slots=True)
+class Closure:
+    """Statements needed (index to why) and names that nothing defines (name to why)."""
+
+    statements: dict[int, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Flow:
+    """The traced notebook. ``before[i]`` is what names stand for before statement i; the last: at the end.
+
+    ``changed[i]`` are the objects that statement i may change, ``read[i]`` those it may read.
+    """
+
+    statements: Sequence[Statement]
+    before: list[Mapping[str, Held]]
+    changed: list[frozenset[str]]
+    changers: Mapping[str, Sequence[int]]
+    barred: frozenset[int] = frozenset()
+
+    @property
+    def end(self) -> int:
+        """The position after the last statement."""
+        return len(self.statements)
+
+    def barring(self, indices: Collection[int]) -> Flow:
+        """The same flow, with statements that no closure may hold."""
+        return replace(self, barred=self.barred | frozenset(indices))
+
+    def closure(self, needs: Iterable[Need], moment: int | None = None) -> Closure:
+        """All statements that ``needs`` rest on, with the reason for each.
+
+        Functions are called at ``moment`` (default: the end): the names that they read have the values
+        of that moment, or of the end where they are not defined by then.
+        """
+        moment = self.end if moment is None else moment
+        result = Closure()
+        seen: set[tuple[str, int]] = set()
+        waiting = list(needs)
+        while waiting:
+            need = waiting.pop()
+            if (need.name, need.position) in seen:
+                continue
+            seen.add((need.name, need.position))
+            held = self.held(need.name, need.position)
+            if held is None:
+                if need.firm and need.name not in BUILTINS:
+                    result.missing.setdefault(need.name, need.why)
+                continue
+            if held.binders and held.binders <= self.barred:
+                result.missing.setdefault(need.name, need.why)
+            waiting += [Need(name, need.position, need.why, firm=False) for name in sorted(self.called(held))]
+            for index in self.origins(held, need.position):
+                if index not in self.barred and index not in result.statements:
+                    result.statements[index] = need.why
+                    waiting += self._needs_of(index, moment)
+        return result
+
+    def held(self, name: str, position: int) -> Held | None:
+        """What ``name`` stands for before ``position``: star imports may define any name."""
+        env = self.before[position]
+        return env.get(name) or (env.get("*") if name not in BUILTINS else None)
+
+    def called(self, held: Held) -> set[str]:
+        """Names that functions held by a value read when they are called."""
+        return {name for index in held.sources for name in self.statements[index].deferred}
+
+    def origins(self, held: Held, position: int) -> list[int]:
+        """Statements that bound the value, or changed its objects before ``position``."""
+        changers = {i for o in held.objects for i in self.changers.get(o, ()) if i < position}
+        return sorted(held.binders | changers)
+
+    def reads(self, index: int) -> frozenset[str]:
+        """Names that statement ``index`` needs when it runs."""
+        statement = self.statements[index]
+        plain = isinstance(statement.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        decorated = plain and bool(statement.node.decorator_list)  # type: ignore[attr-defined]
+        return statement.reads if plain and not decorated else statement.reads | statement.deferred
+
+    def _needs_of(self, index: int, moment: int) -> list[Need]:
+        statement = self.statements[index]
+        label = label_of(statement)
+        now = [Need(n, index, label, firm=n in statement.reads) for n in sorted(self.reads(index))]
+        later = sorted(statement.deferred)
+        return [*now, *(Need(n, moment if self.held(n, moment) else self.end, label) for n in later)]
+
+
+def label_of(statement: Statement) -> str:
+    """How to name ``statement`` in a reason: what it defines, or where it stands."""
+    names = sorted(statement.defines)
+    return names[0] if len(names) == 1 else f"cell {statement.place.cell}, line {statement.place.line}"
+
+
+def trace(
+    statements: Sequence[Statement], skipped: Collection[int] = (), foreign: Collection[str] = ()
+) -> Flow:
+    """Follow names and objects through ``statements``.
+
+    ``skipped`` statements do not take part. ``foreign`` are top-level modules that are neither in the
+    standard library nor installed: they need what was done to ``sys.path`` before.
+    """
+    tracer = _Tracer(foreign)
+    for statement in statements:
+        tracer.step(statement, skip=statement.index in skipped)
+    tracer.before.append(dict(tracer.env))
+    return Flow(statements, tracer.before, tracer.changed, tracer.changers, frozenset(skipped))
+
+
+class _Tracer:
+    def __init__(self, foreign: Collection[str]) -> None:
+        self.foreign = foreign
+        self.env: dict[str, Held] = {}
+        self.before: list[Mapping[str, Held]] = []
+        self.changed: list[frozenset[str]] = []
+        self.changers: dict[str, list[int]] = {}
+        self.functions: dict[int, Functions] = {}
+        self.deferred: dict[int, frozenset[str]] = {}
+        self.modules: dict[str, str] = {}
+        self.methods: dict[str, Functions] = {}
+
+    def step(self, statement: Statement, *, skip: bool) -> None:
+        self.before.append(dict(self.env))
+        if skip:
+            self.changed.append(frozenset())
+            return
+        found = body([statement.node])
+        functions = tuple(all_functions(found))
+        self.functions[statement.index] = functions
+        self.deferred[statement.index] = statement.deferred
+        for function in functions:
+            if function.name:
+                self.methods[function.name] = (*self.methods.get(function.name, ()), function)
+        follower = Follower(self._knowledge())
+        change = follower.changes(found)
+        if not isinstance(statement.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for function in functions:
+                inner = follower.changes(function.body, function.local | function.outer)
+                change.mutated |= inner.mutated - function.local
+                change.written |= inner.written
+        self._record(statement, change, found, follower)
+        self._bind(statement, change, found, follower)
+
+    def _knowledge(self) -> Knowledge:
+        direct: dict[str, Functions] = {}
+        held: dict[str, Functions] = {}
+        for name, value in self.env.items():
+            functions = tuple(f for index in sorted(value.sources) for f in self.functions[index])
+            if functions:
+                held[name] = functions
+            if value.binders and all(
+                i in self.functions and self._is_definition(name, i) for i in value.binders
+            ):
+                direct[name] = functions
+        return Knowledge(frozenset(self.modules), direct, held, self.methods)
+
+    def _is_definition(self, name: str, index: int) -> bool:
+        return any((f.name == name and f.owner is None) or f.owner == name for f in self.functions[index])
+
+    def _record(self, statement: Statement, change: Change, found: Body, follower: Follower) -> None:
+        objects: set[str] = set()
+        for name in change.settings:
+            objects |= {"module:" + self.modules[name]} - {"module:" + p for p in PRESENTATION}
+        for name in change.mutated:
+            if self.modules.get(name) in PRESENTATION:
+                continue
+            held = self.env.get(name)
+            objects |= {PATH} if name == PATH else held.objects if held else set()
+        for thing in sorted(objects):
+            self.changers.setdefault(thing, []).append(statement.index)
+        self.changed.append(frozenset(objects))
+        for name in change.mutated & set(self.env) - statement.defines:
+            inside = self._objects(found.aliases.get(name, set()), follower) | self._arguments(found, name)
+            held = self.env[name]
+            self.env[name] = replace(held, objects=held.objects | inside)
+
+    def _arguments(self, found: Body, name: str) -> frozenset[str]:
+        """Objects that calls of methods on ``name`` may have put into it."""
+        given = (
+            root
+            for site in found.sites
+            if any(root.name == name for root in site.receiver)
+            for _, roots in site.args
+            for root in roots
+        )
+        return frozenset(o for root in given if root.name in self.env for o in self.env[root.name].objects)
+
+    def _objects(self, roots: Iterable[Root], follower: Follower) -> frozenset[str]:
+        objects: set[str] = set()
+        for root in roots:
+            held = self.env.get(root.name)
+            if held is None or not follower.passes(root):
+                continue
+            objects |= held.objects
+            if root.guards:
+                read = {name for index in held.sources for name in self.deferred[index]}
+                objects |= {o for name in read if name in self.env for o in self.env[name].objects}
+        return frozenset(objects)
+
+    def _bind(self, statement: Statement, change: Change, found: Body, follower: Follower) -> None:
+        index = statement.index
+        inherited = {i for name in statement.reads if name in self.env for i in self.env[name].sources}
+        sources = frozenset(inherited | ({index} if self.functions[index] else set()))
+        made: dict[str, Held] = {}
+        for name in sorted(statement.defines | change.written):
+            inside = self._objects(found.aliases.get(name, set()), follower)
+            value = Held(
+                frozenset({index}), inside | {f"{index}:{name}"} | self._modules(statement, name), sources
+            )
+            old = self.env.get(name)
+            keep = old is not None and name not in statement.certain
+            made[name] = _joined(old, value) if keep and old else value
+        self.env.update(made)
+        for name in uses(statement.node).deletes:
+            self.env.pop(name, None)
+
+    def _modules(self, statement: Statement, name: str) -> frozenset[str]:
+        objects: set[str] = set()
+        self.modules.pop(name, None)
+        for item in statement.imports:
+            if item.bound == name:
+                top = item.module.split(".")[0]
+                self.modules[name] = top
+                objects.add("module:" + top)
+                if top in self.foreign:
+                    objects.add(PATH)
+        return frozenset(objects)
+
+
+def _joined(old: Held, new: Held) -> Held:
+    return Held(old.binders | new.binders, old.objects | new.objects, old.sources | new.sources)
