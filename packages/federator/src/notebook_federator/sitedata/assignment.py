@@ -35,13 +35,15 @@ def assign_groups(
     for counts in groups.values():
         totals.update(counts)
     fractions = {
-        group: tuple(counts.get(label, 0) / total if total else 0.0 for label, total in totals.items())
+        group: tuple(
+            counts.get(label, 0) / total if total else 0.0 for label, total in sorted(totals.items())
+        )
         for group, counts in groups.items()
     }
     order = sorted(
         groups, key=lambda group: (-_size_class(fractions[group]), derive_seed(seed, group), group)
     )
-    errors = {name: [-share.get(label, 0.0) for label in totals] for name, share in shares.items()}
+    errors = {name: [-share.get(label, 0.0) for label in sorted(totals)] for name, share in shares.items()}
     chosen: dict[str, Bin] = {}
     empty = dict.fromkeys(errors)
     for left, group in zip(range(len(order), 0, -1), order, strict=True):

@@ -51,17 +51,14 @@ def settle(settings: SplitSettings, patches: Sequence[Patch]) -> SplitSettings:
     """
     if settings.limit is not None and settings.limit < 1:
         raise BadInput(f"A limit of {settings.limit} patches leaves nothing.", hint="Use 1 or more.")
+    if settings.sites is not None and settings.sites < 1:
+        raise BadInput(f"{settings.sites} sites cannot be made.", hint="Ask for at least one.")
     if any(settings.set_shares.get(name, 0) <= 0 for name in SETS):
         raise BadInput("The shares of train, val and test must all be greater than 0.")
     institutions = not settings.ignore_institutions and _known("institution", patches)
     splits = not settings.ignore_splits and _known("set", patches)
-    count = (
-        len({patch.institution for patch in patches})
-        if institutions
-        else 3
-        if settings.sites is None
-        else settings.sites
-    )
+    asked = 3 if settings.sites is None else settings.sites
+    count = len({patch.institution for patch in patches}) if institutions else asked
     if institutions:
         _check_institutions(settings, count)
     return SplitSettings(
@@ -96,16 +93,14 @@ def _check_institutions(settings: SplitSettings, count: int) -> None:
 
 
 def site_names(patches: Sequence[Patch], settings: SplitSettings) -> dict[str, str]:
-    """Folder name by institution (or by number where institutions are not used), in order.
+    """Folder name by institution (or by number where institutions are not used), in order; for
+    settled ``settings``.
 
     Raises:
-        BadInput: fewer than one site, or two institutions come to the same folder name.
+        BadInput: two institutions come to the same folder name.
     """
-    count = 3 if settings.sites is None else settings.sites
-    if count < 1:
-        raise BadInput(f"{count} sites cannot be made.", hint="Ask for at least one.")
     if settings.ignore_institutions:
-        return {str(number): f"site-{number}" for number in range(1, count + 1)}
+        return {str(number): f"site-{number}" for number in range(1, (settings.sites or 0) + 1)}
     institutions = sorted({patch.institution for patch in patches}, key=_natural)
     names = {institution: _folder(institution) for institution in institutions}
     twice = [name for name, number in Counter(names.values()).items() if number > 1]
