@@ -38,7 +38,8 @@ class RunView:
 
     def see(self, event: Event) -> str | None:
         """Take in an event; return the sentence that is worth a line of its own, if any."""
-        handler = _HANDLERS.get(event["event"])
+        handlers = _FROM_SERVER if event["source"] == "server" else _FROM_SITES
+        handler = handlers.get(event["event"])
         return handler(self, event) if handler else None
 
     def site(self, event: Event) -> SiteView:
@@ -171,16 +172,14 @@ def _finished(view: RunView, event: Event) -> str:
     return f"finished {event['rounds']} rounds{best}"
 
 
-_HANDLERS: dict[str, Any] = {
+_FROM_SERVER: dict[str, Any] = {
     "started": _started,
-    "process": lambda view, event: None if event["source"] == "server" else _state("starting")(view, event),
     "joined": _joined,
     "lost": _lost,
     "card": _card,
     "resumed": _resumed,
     "round_started": _round_started,
     "received": _received,
-    "training": _training,
     "update": _update,
     "evaluation": _evaluation,
     "round_finished": _round_finished,
@@ -189,8 +188,13 @@ _HANDLERS: dict[str, Any] = {
     "late": _late,
     "waiting": _waiting,
     "alone": _alone,
-    "restarting": _restarting,
     "finished": _finished,
+}
+_FROM_SITES: dict[str, Any] = {
+    "process": _state("starting"),
+    "preparing": _state("reading data"),
+    "training": _training,
+    "restarting": _restarting,
 }
 
 

@@ -69,7 +69,7 @@ class LocalFederation:
             kind, source = event["event"], event["source"]
             if kind == "listening":
                 self._start_sites(event["address"])
-            elif kind == "stopped":
+            elif kind == "stopped" and source == "server":
                 failure = error_from_event(event)
             elif kind == "exited" and source != "server":
                 self._restart(source, event["status"])
@@ -119,17 +119,12 @@ class LocalFederation:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=working,
-                env=self._environment(),
+                env={**os.environ, **_QUIET},
                 start_new_session=True,
             )
         self.processes[source] = process
         threading.Thread(target=self._listen, args=(source, process), daemon=True).start()
         self._tell("process", source, pid=process.pid)
-
-    def _environment(self) -> dict[str, str]:
-        threads = str(self.folder.settings().threads)
-        limits = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        return {**os.environ, **_QUIET, **limits}
 
     def _listen(self, source: str, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

@@ -94,9 +94,10 @@ def _run(folder: RunFolder, reporter: Reporter) -> None:
 
 def _site_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:
     """Each site's public key; on this machine the server makes the pairs that its sites will use."""
-    from nbfed_site.link import generate_key
+    from nbfed_site.link import generate_key, public_key
 
-    return {member.name: generate_key(folder.site(member.name) / "key.pem") for member in settings.members}
+    paths = {member.name: folder.site(member.name) / "key.pem" for member in settings.members}
+    return {name: public_key(path) if path.exists() else generate_key(path) for name, path in paths.items()}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,208 @@
+"""Real processes: the nbfed command, a small notebook whose training can be slowed down or broken."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+
+NBFED = [sys.executable, "-m", "notebook_federator.cli"]
+
+PARAMETERS = "epochs = 1\npause = 0.0\nbreak_at = ''\n"
+IMPORTS = """
+import os
+import time
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(0)
+"""
+DATA = """
+def load_data(data_path):
+    count = int(open(os.path.join(data_path, "count.txt")).read())
+    shift = float(open(os.path.join(data_path, "shift.txt")).read())
+    one_class = os.path.exists(os.path.join(data_path, "one_class.txt"))
+    generator = torch.Generator().manual_seed(count)
+    x = torch.randn(count, 4, generator=generator)
+    y = torch.zeros(count, dtype=torch.long) if one_class else (x.sum(1) + shift > 0).long()
+    train, test = TensorDataset(x, y), TensorDataset(x[: count // 2], y[: count // 2])
+    loaders = DataLoader(train, batch_size=8, shuffle=True), None, DataLoader(test, batch_size=8)
+    return (*loaders, {"trainset": count, "valset": 0, "testset": count // 2})
+"""
+MODEL = """
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+TRAIN = """
+def train(net, trainloader, valloader, epochs):
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for epoch in range(epochs):
+        time.sleep(pause)
+        for x, y in trainloader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+    if break_at == "raise":
+        raise ValueError("patient 4711 is not in the table")
+    if break_at == "nan":
+        net.layers[0].weight.data[0, 0] = float("nan")
+    if break_at == "shape":
+        net.layers[3] = nn.Linear(8, 3)
+    if break_at == "more":
+        net.register_buffer("memory", x)
+"""
+TEST = """
+def test(net, testloader):
+    net.eval()
+    loss, correct, total = 0.0, 0, 0
+    with torch.no_grad():
+        for x, y in testloader:
+            out = net(x)
+            loss += nn.functional.cross_entropy(out, y, reduction="sum").item()
+            correct += (out.argmax(1) == y).sum().item()
+            total += len(y)
+    net.train()
+    return loss / total, correct / total
+"""
+
+
+@pytest.fixture
+def slow_notebook(tmp_path: Path) -> Path:
+    """A notebook in function form; ``--set pause=1`` slows an epoch down, ``--set break_at=...`` breaks it."""
+    document = nbformat.v4.new_notebook()
+    document.cells = [nbformat.v4.new_code_cell(text.strip()) for text in (PARAMETERS, IMPORTS, DATA, MODEL)]
+    document.cells += [nbformat.v4.new_code_cell(text.strip()) for text in (TRAIN, TEST)]
+    document.cells[0].metadata["tags"] = ["parameters"]
+    path = tmp_path / "slow.ipynb"
+    nbformat.write(document, path)
+    return path
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Callable[..., Path]:
+    """Make a data folder for the slow notebook."""
+
+    def make(name: str, count: int = 60, shift: float = 0.0, one_class: bool = False) -> Path:
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "count.txt").write_text(str(count))
+        (folder / "shift.txt").write_text(str(shift))
+        if one_class:
+            (folder / "one_class.txt").touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def three_sites(make_site: Callable[..., Path]) -> list[str]:
+    """Options for three sites with data of different size and shift."""
+    folders = {name: make_site(name, 40 + 10 * place, place - 1) for place, name in enumerate("abc")}
+    return [word for name, folder in folders.items() for word in ("--site", f"{name}={folder}")]
+
+
+@dataclass
+class Nbfed:
+    """Runs the command in ``folder`` and waits, or follows its events while it runs."""
+
+    folder: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __call__(self, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*NBFED, *words],
+            cwd=self.folder,
+            env=os.environ | {"NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *words: str, code: int = 0) -> dict[str, Any]:
+        found = self(*words, "--format", "json")
+        assert found.returncode == code, found.stdout + found.stderr
+        envelope: dict[str, Any] = json.loads(found.stdout)
+        assert envelope["exit_code"] == code
+        return envelope
+
+    def follow(self, *words: str) -> "Following":
+        process = subprocess.Popen(
+            [*NBFED, *words, "--progress", "json"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.running.append(process)
+        return Following(process)
+
+
+@dataclass
+class Following:
+    """A run under way, read event by event."""
+
+    process: subprocess.Popen[str]
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if line.startswith("{"):
+                event = json.loads(line)
+                self.events.append(event)
+                yield event
+
+    def until(self, kind: str, **wanted: Any) -> dict[str, Any]:
+        """The next event of ``kind`` with these values."""
+        for event in self.lines():
+            if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
+                return event
+        raise AssertionError(f"the run ended without {kind} {wanted}: {self.events[-5:]}")
+
+    def pid(self, source: str) -> int:
+        found = [event for event in self.events if event["event"] == "process" and event["source"] == source]
+        return int(found[-1]["pid"])
+
+    def kill(self, source: str) -> None:
+        os.kill(self.pid(source), signal.SIGKILL)
+
+    def end(self) -> int:
+        """Wait for the end; the exit code. No child process may be left."""
+        for _ in self.lines():
+            pass
+        code = self.process.wait(60)
+        children = [event["pid"] for event in self.events if event["event"] == "process"]
+        until = time.monotonic() + 10
+        while time.monotonic() < until and any(psutil.pid_exists(pid) for pid in children):
+            time.sleep(0.1)
+        assert not [pid for pid in children if psutil.pid_exists(pid)]
+        return code
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+
+@pytest.fixture
+def nbfed(tmp_path: Path) -> Iterator[Nbfed]:
+    command = Nbfed(tmp_path)
+    yield command
+    for process in command.running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
