@@ -6,8 +6,10 @@ Writes what happens to standard output as JSON lines: ledger entries, passing st
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +110,15 @@ def main(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, interrupt)
+    threading.Thread(target=_follow_parent, daemon=True).start()
     return serve(RunFolder(Path(arguments[0])), sys.stdout)
+
+
+def _follow_parent() -> None:
+    """End the run when standard input closes: the process that started this one is gone."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
