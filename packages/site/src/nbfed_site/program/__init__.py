@@ -1,0 +1,8 @@
+"""One slice as an object that prepares, trains and evaluates, whatever carries its tasks."""
+
+from .failures import Stopped, describe_failure
+from .partition import Partition
+from .program import Program
+from .watch import Progress
+
+__all__ = ["Partition", "Program", "Progress", "Stopped", "describe_failure"]

@@ -1,0 +1,119 @@
+"""Confusion counts from the notebook's own test run: only counts are kept, and never wrong ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import as_classes, label_of
+
+Confusion = tuple[tuple[int, ...], ...]
+_TOLERANCE = 0.005  # two decimals of the notebook's own rounding
+
+
+class _Pass:
+    """Labels against outputs in one pass over the test set."""
+
+    def __init__(self) -> None:
+        self.batches = self.counted = 0
+        self.matrix: NDArray[np.int64] | None = None
+        self.scores: list[NDArray[np.float64]] = []
+        self.labels: list[NDArray[np.int64]] = []
+
+    def add(self, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
+        """Count one batch; returns what is wrong with it, or nothing."""
+        classes = scores.shape[1]
+        if labels.size and labels.max() >= max(classes, 2):
+            return "a label is beyond the model's outputs"
+        self.counted += 1
+        if classes == 1:
+            self.scores.append(scores[:, 0])
+            self.labels.append(labels)
+        else:
+            self.matrix = np.zeros((classes, classes), np.int64) if self.matrix is None else self.matrix
+            if self.matrix.shape[0] != classes:
+                return "the number of outputs changed"
+            np.add.at(self.matrix, (labels, scores.argmax(axis=1)), 1)
+        return ""
+
+    def confusion(self) -> Confusion:
+        """A single output is positive above 0.5 if all outputs are in [0, 1] (probabilities), else
+        above 0 (logits)."""
+        matrix = np.zeros((2, 2), np.int64) if self.matrix is None else self.matrix
+        if self.scores:
+            scores, labels = np.concatenate(self.scores), np.concatenate(self.labels)
+            threshold = 0.5 if ((scores >= 0) & (scores <= 1)).all() else 0.0
+            np.add.at(matrix, (labels, (scores > threshold).astype(np.int64)), 1)
+        return tuple(tuple(int(count) for count in row) for row in matrix)
+
+
+class TestObserver:
+    """Pairs the labels of each batch of the test loader with the model's output for it.
+
+    Whatever does not pair one to one makes :meth:`result` give no counts, and the reason.
+    """
+
+    def __init__(self, whole: Any = None) -> None:
+        self._passes: list[_Pass] = []
+        self._pending: NDArray[np.int64] | None = None
+        self._active = False
+        self._problem = ""
+        if whole is not None:
+            self.begin(True, whole)
+            self.batch(True, whole)
+
+    def begin(self, watched: bool, loader: Any) -> None:
+        self._active, self._pending = watched, None
+        if watched:
+            self._passes.append(_Pass())
+
+    def batch(self, watched: bool, batch: Any) -> None:
+        self._active = watched
+        if watched:
+            self._passes[-1].batches += 1
+            self._pending = as_classes(label_of(batch))
+            if self._pending is None:
+                self._problem = "the labels are not classes"
+
+    def end(self) -> None:
+        self._active = False
+
+    def output(self, scores: NDArray[np.float64] | None) -> None:
+        """The model was called."""
+        if not self._active or self._problem:
+            return
+        labels, self._pending = self._pending, None
+        if labels is None:
+            self._problem = "the model is called more than once for a batch"
+        elif scores is None:
+            self._problem = "the model's output is not one score per class"
+        elif len(scores) != len(labels):
+            self._problem = "the model's output does not fit the batch's labels"
+        else:
+            self._problem = self._passes[-1].add(scores, labels)
+
+    def result(self) -> tuple[Confusion | None, str]:
+        """The counts, or None and why not."""
+        counted = [one for one in self._passes if one.counted]
+        if self._problem or not counted:
+            return None, self._problem or "the test does not call the model on the test loader's batches"
+        if any(one.counted != one.batches for one in counted):
+            return None, "the model is not called for every batch"
+        found = {one.confusion() for one in counted}
+        return (found.pop(), "") if len(found) == 1 else (None, "several passes over the test set differ")
+
+
+def disagreement(confusion: Confusion, accuracy: Any) -> str:
+    """A sentence if the notebook's own ``accuracy`` (0 to 1, or percent) is not the counted one."""
+    try:
+        accuracy = float(accuracy)
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    counted = sum(row[k] for k, row in enumerate(confusion)) / max(1, sum(map(sum, confusion)))
+    if min(abs(accuracy - counted), abs(accuracy / 100 - counted)) <= _TOLERANCE:
+        return ""
+    return (
+        f"The notebook's accuracy, {accuracy:.4g}, is not the {counted:.4g} counted from labels and outputs."
+    )

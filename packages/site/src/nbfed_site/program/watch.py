@@ -1,0 +1,122 @@
+"""Seeing what the notebook iterates while its own code runs, without changing what it sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from .split import is_dataloader, is_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a phase is; all counts are 1-based, 0 where not known."""
+
+    phase: Literal["prepare", "train", "test"]
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+
+
+class Listener(Protocol):
+    """Hears of passes over the watched loader (``watched``) and over any other."""
+
+    def begin(self, watched: bool, loader: Any) -> None:
+        """A pass begins."""
+
+    def batch(self, watched: bool, batch: Any) -> None:
+        """A batch is about to be given to the notebook's code."""
+
+    def end(self) -> None:
+        """A pass is over."""
+
+
+class Pacer:
+    """Reports progress at most twice a second, and each new epoch."""
+
+    def __init__(
+        self, phase: Literal["train", "test"], epochs: int, report: Callable[[Progress], None]
+    ) -> None:
+        self._phase, self._epochs, self._report = phase, epochs, report
+        self._epoch = self._batch = self._batches = 0
+        self._next = 0.0
+
+    def begin(self, watched: bool, loader: Any) -> None:
+        if watched:
+            self._epoch, self._batch = self._epoch + 1, 0
+            self._batches = len(loader) if hasattr(loader, "__len__") else 0
+            self._next = 0.0
+
+    def batch(self, watched: bool, batch: Any) -> None:
+        if watched:
+            self._batch += 1
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + 0.5
+                self._report(Progress(self._phase, self._epoch, self._epochs, self._batch, self._batches))
+
+    def end(self) -> None:
+        """Nothing to say."""
+
+
+class _Watched:
+    """Stands in for a loader that is no DataLoader; all but iteration is the loader's own."""
+
+    def __init__(self, loader: Any, listener: Listener) -> None:
+        self._loader, self._listener = loader, listener
+
+    def __iter__(self) -> Iterator[Any]:
+        return _passed(self._loader, True, iter(self._loader), self._listener)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._loader[position]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+@contextmanager
+def watching(namespace: dict[str, Any], name: str | None, listener: Listener) -> Iterator[None]:
+    """Tell ``listener`` of passes over the loader that ``name`` holds, while the context lasts.
+
+    Without a name, every DataLoader is watched. ``(X, y)`` held in memory is left alone.
+    """
+    loader = namespace.get(name) if name else None
+    if name is None or is_dataloader(loader):
+        with _watching_dataloaders(loader, listener):
+            yield
+    elif is_whole(loader):
+        yield
+    else:
+        namespace[name] = _Watched(loader, listener)
+        yield  # the namespace is restored as a whole after each task
+
+
+@contextmanager
+def _watching_dataloaders(target: Any, listener: Listener) -> Iterator[None]:
+    from torch.utils.data import DataLoader
+
+    original = DataLoader.__iter__
+
+    def iterate(self: Any) -> Iterator[Any]:
+        return _passed(self, target is None or self is target, original(self), listener)
+
+    DataLoader.__iter__ = iterate  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        DataLoader.__iter__ = original  # type: ignore[method-assign]
+
+
+def _passed(loader: Any, watched: bool, batches: Iterator[Any], listener: Listener) -> Iterator[Any]:
+    listener.begin(watched, loader)
+    for batch in batches:
+        listener.batch(watched, batch)
+        yield batch
+    listener.end()

@@ -1,0 +1,132 @@
+"""One site's answer to one task: recorded, done, checked, recorded again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from .contracts import (
+    Arrays,
+    Evaluation,
+    ReleasePolicy,
+    RoundInput,
+    RoundOutput,
+    SiteCard,
+    SiteDataFailed,
+    SiteFailure,
+    TaskRefused,
+    card_json,
+    derive_seed,
+)
+from .program import Program, describe_failure
+from .receipts import Receipts
+from .release import release
+
+Events = Callable[[str, Mapping[str, Any]], None]
+
+
+class Worker:
+    """Does tasks with one program. Data and model are prepared by the first task, with its seed.
+
+    Attributes:
+        interruptible: the notebook's code is running, and may be left at any point.
+    """
+
+    def __init__(
+        self, program: Program, policy: ReleasePolicy, receipts: Receipts, events: Events, site: str
+    ) -> None:
+        self._program, self._policy, self._receipts = program, policy, receipts
+        self._events, self._site = events, site
+        self._card: SiteCard | None = None
+        self.interruptible = False
+
+    def handle(self, task: RoundInput) -> RoundOutput:
+        """Do ``task``; the output's arrays may share the model's memory until the next task.
+
+        Raises:
+            TaskRefused: of an unknown kind, or its arrays are not the model's.
+            SiteFailed: the notebook's code or data failed, or the policy does not let the output out.
+            StorageFull: no receipt can be written.
+        """
+        about = {"task_id": task.task_id, "kind": task.kind, "round": task.round}
+        self._receipts.record("received", task, task.arrays, {"bytes": _size(task.arrays)})
+        try:
+            output = self._do(task)
+            output = release(output, self._card.arrays if self._card else (), self._policy)
+        except Exception as error:
+            failure = self.describe(error)
+            self._receipts.record("refused", task, None, {"reason": f"{failure.code} {failure.what}"})
+            self._events("failed", about | asdict(failure))
+            raise
+        metrics = output.evaluation.metrics if output.evaluation else {}
+        names = ", ".join(sorted({*output.metrics, *metrics}))
+        sizes = {"bytes": _size(output.arrays), "examples": output.num_examples}
+        self._receipts.record("released", task, output.arrays, {**sizes, "metrics": names})
+        self._events("released", about | sizes)
+        return output
+
+    def describe(self, error: BaseException) -> SiteFailure:
+        """What may leave about ``error`` under this site's policy."""
+        return describe_failure(error, self._program.manifest, self._policy.allow_messages)
+
+    def _do(self, task: RoundInput) -> RoundOutput:
+        if task.kind not in ("describe", "initialise", "train", "evaluate"):
+            raise TaskRefused(f"This site knows no task {task.kind!r}.")
+        seconds: dict[str, float] = {}
+        output = RoundOutput(task.task_id, task.kind, task.round, seconds=seconds)
+        card = self._prepared(task, seconds)
+        if task.kind == "describe":
+            return replace(output, card=card)
+        if task.kind == "initialise":
+            with self._running("prepare", seconds):
+                return replace(output, arrays=self._program.initial(int(task.config.get("seed", 0))))
+        if task.arrays is None:
+            raise TaskRefused(f"The {task.kind} task came without a model.")
+        if task.kind == "evaluate" or task.config.get("evaluate"):
+            output = replace(output, evaluation=self._evaluate(task, task.arrays, seconds))
+        if task.kind == "train":
+            self._events("training", {"round": task.round})
+            with self._running("train", seconds):
+                arrays, examples = self._program.fit(task.arrays, self._config(task, "train"))
+            output = replace(output, arrays=arrays, num_examples=examples)
+        elif output.evaluation is None:
+            raise SiteDataFailed("There is no test sample at this site.")
+        return output
+
+    def _prepared(self, task: RoundInput, seconds: dict[str, float]) -> SiteCard:
+        if self._card is None:
+            self._events("preparing", {})
+            with self._running("prepare", seconds):
+                self._card = self._program.prepare(int(task.config.get("seed", 0)))
+            self._events("card", card_json(self._card))
+        return self._card
+
+    def _evaluate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
+        with self._running("evaluate", seconds):
+            evaluation = self._program.evaluate(arrays, self._config(task, "evaluate"))
+        if evaluation is not None:
+            fields = {"round": task.round, "examples": evaluation.num_examples}
+            self._events("evaluated", fields | {"warnings": list(evaluation.warnings)})
+        return evaluation
+
+    def _config(self, task: RoundInput, kind: str) -> dict[str, Any]:
+        """The task's settings, with a random stream of this site, round and kind's own."""
+        seed = derive_seed(int(task.config.get("seed", 0)), self._site, task.round, kind)
+        return {**task.config, "seed": seed}
+
+    @contextmanager
+    def _running(self, activity: str, seconds: dict[str, float]) -> Iterator[None]:
+        began = time.perf_counter()
+        self.interruptible = True
+        try:
+            yield
+        finally:
+            self.interruptible = False
+            seconds[activity] = time.perf_counter() - began
+
+
+def _size(arrays: Arrays | None) -> int:
+    return sum(array.nbytes for array in arrays.values()) if arrays is not None else 0
