@@ -18,7 +18,10 @@ class Strategy(Protocol):
     name: str
 
     def begin(self, current: Arrays) -> None:
-        """Start a round from the ``current`` global model (may be read lazily, as above)."""
+        """Start a round from the ``current`` global model (may be read lazily, as above).
+
+        Server optimizers keep ``current`` until :meth:`finish` and read each array once more there.
+        """
 
     def add(self, arrays: Arrays, num_examples: int) -> None:
         """Take one site's update into account and keep no reference to it."""
@@ -27,7 +30,10 @@ class Strategy(Protocol):
         """End the round and return the new global model, in dtypes and shapes of the old."""
 
     def state(self) -> Arrays:
-        """What must be checkpointed between rounds (moments and the like); may be empty."""
+        """What must be checkpointed between rounds (moments and the like); may be empty.
+
+        Arrays may be read lazily: store them before the next round is finished.
+        """
 
     def restore(self, state: Arrays) -> None:
         """Take back what :meth:`state` gave."""
