@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ..notebook import Notebook
-from .shapes import Analysis
+from collections.abc import Iterable, Sequence
+
+from ..notebook import Notebook, Role
+from .blocks import last_use, marked_cells, recognise
+from .distributions import foreign_modules, requirements_of
+from .flow import Flow, Need, trace
+from .neighbours import local_modules
+from .parsing import parse
+from .shapes import Analysis, Block, Framework, Import, Statement, Unresolved
+from .strategy import read_message_length, read_rounds, read_strategy
+from .suggestions import suggest
 
 
 def analyse(notebook: Notebook) -> Analysis:
@@ -11,4 +20,77 @@ def analyse(notebook: Notebook) -> Analysis:
 
     Reads the metadata of installed distributions and helper modules beside the notebook.
     """
-    return Analysis(notebook, ())
+    every, errors = parse(notebook)
+    skipped = tuple(cell.number for cell in marked_cells(notebook).get("skip", []))
+    statements = tuple(s for s in every if s.place.cell not in skipped)
+    imports = tuple(item for statement in statements for item in statement.imports)
+    modules = local_modules(notebook.folder, imports, statements)
+    local = {module.module.split(".")[0] for module in modules}
+    needed = [*imports, *(item for module in modules for item in module.imports)]
+    blocks = recognise(notebook, every)
+    requirements = requirements_of(notebook, statements, needed, local)
+    flow = trace(every, _indices(every, skipped), foreign_modules(requirements) | local)
+    return Analysis(
+        notebook,
+        every,
+        errors,
+        imports,
+        requirements,
+        modules,
+        blocks,
+        suggest(notebook, statements, blocks),
+        skipped,
+        read_strategy(statements),
+        read_rounds(statements),
+        read_message_length(statements),
+        _framework(needed),
+        _unresolved(flow, every, blocks),
+    )
+
+
+def needs_of(block: Block, statements: Sequence[Statement]) -> list[Need]:
+    """What ``block`` needs: its name when it was last used, or the names that its cells read."""
+    if block.name is None:
+        return [Need(name, i, block.role) for i in block.statements for name in sorted(statements[i].reads)]
+    definition = statements[block.statements[0]]
+    used = last_use(statements, definition, block.name)
+    return [Need(block.name, len(statements) if used is None else used, block.role)]
+
+
+def flow_of(analysis: Analysis) -> Flow:
+    """The dataflow of an analysed notebook."""
+    local = {module.module.split(".")[0] for module in analysis.modules}
+    skipped = _indices(analysis.statements, analysis.skipped)
+    return trace(analysis.statements, skipped, foreign_modules(analysis.requirements) | local)
+
+
+def _indices(statements: Sequence[Statement], cells: Sequence[int]) -> list[int]:
+    return [statement.index for statement in statements if statement.place.cell in cells]
+
+
+def _framework(imports: Iterable[Import]) -> Framework:
+    tops = {item.module.split(".")[0] for item in imports}
+    if tops & {"torch", "torchvision", "monai", "pytorch_lightning", "lightning", "ignite"}:
+        return "torch"
+    if tops & {"keras", "tensorflow"}:
+        return "keras"
+    return "sklearn" if "sklearn" in tops else "unknown"
+
+
+def _unresolved(
+    flow: Flow, statements: Sequence[Statement], blocks: Sequence[Block]
+) -> tuple[Unresolved, ...]:
+    """Names that blocks need and nothing defines; each is placed where it is first read."""
+    found: dict[str, Unresolved] = {}
+    for block in blocks:
+        if block.role == "aggregate":
+            continue
+        closure = flow.closure(needs_of(block, statements))
+        indices = [*block.statements, *sorted(closure.statements)]
+        for name in sorted(closure.missing):
+            reader = next(
+                (i for i in indices if name in statements[i].reads | statements[i].deferred), indices[0]
+            )
+            role: Role = block.role
+            found.setdefault(name, Unresolved(name, role, statements[reader].place))
+    return tuple(found[name] for name in sorted(found))

@@ -42,7 +42,7 @@ def recognise(notebook: Notebook, statements: Sequence[Statement]) -> tuple[Bloc
         if role != "skip" and role not in blocks:
             blocks[role] = _marked(found, kept, role)
     if "aggregate" not in blocks:
-        blocks |= {"aggregate": block for block in _aggregation(kept)}
+        blocks.update((block.role, block) for block in _aggregation(kept))
     return tuple(blocks[role] for role in ORDER if role in blocks)
 
 

@@ -43,9 +43,10 @@ class Need:
 
 @dataclass(slots=True)
 class Closure:
-    """Statements needed (index to why) and names that nothing defines (name to why)."""
+    """Statements needed (index to why), the names needed of each, and names that nothing defines."""
 
     statements: dict[int, str] = field(default_factory=dict)
+    names: dict[int, set[str]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -93,6 +94,8 @@ class Flow:
                 continue
             if held.binders and held.binders <= self.barred:
                 result.missing.setdefault(need.name, need.why)
+            for index in held.binders:
+                result.names.setdefault(index, set()).add(need.name)
             waiting += [Need(name, need.position, need.why, firm=False) for name in sorted(self.called(held))]
             for index in self.origins(held, need.position):
                 if index not in self.barred and index not in result.statements:

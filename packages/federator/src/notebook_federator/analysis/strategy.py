@@ -63,6 +63,7 @@ def read_rounds(statements: Sequence[Statement]) -> RoundsRead | None:
     """The number of rounds from ``config``, a ``ServerConfig`` or a ``start_server`` call."""
     constants = literals(statements)
     found: list[RoundsRead] = []
+    pairs: list[tuple[str | None, ast.expr]]
     for statement in statements:
         cell = statement.place.cell
         for node in ast.walk(statement.node):
