@@ -38,7 +38,7 @@ class UnfilledTemplate:
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Look at every recognised block."""
         for block in facts.analysis.blocks:
-            if block.template:
+            if block.template and block.role in NEEDED:
                 message = f"{block.name or 'This cell'} is still the empty template."
                 yield at(_head(facts, block), self.code, "error", message, self.remedy)
 
@@ -187,8 +187,8 @@ def _mismatch(params: tuple[Param, ...], call: tuple[str, ...], *, fewer: bool) 
         return f"needs {', '.join(extra)}, which the federation cannot give"
     takes_any = any(param.kind == "args" for param in params)
     if len(positional) < len(call) and not takes_any and not (fewer and not positional):
-        taken = f"takes {len(positional)} of them" if positional else "takes none"
-        return f"is called with {len(call)} arguments ({', '.join(call)}), but {taken}"
+        taken = len(positional) or "none"
+        return f"is called with {len(call)} arguments ({', '.join(call)}), but takes {taken}"
     return ""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..analysis import Analysis, Place, Statement
+from ..analysis.analysing import flow_of, needs_of
 from ..notebook import Notebook, Role
 
 _DATA_FOLDER = re.compile(r"^(data_?(path|dir|root|folder)|(root|base)_?(dir|path)|data)$", re.IGNORECASE)
@@ -86,17 +87,12 @@ def gather(notebook: Notebook, analysis: Analysis, sites: int | None) -> Facts:
 
 
 def _closure(analysis: Analysis) -> tuple[Statement, ...]:
-    """The statements of the blocks, and those that define what they read, however indirectly."""
+    """The statements of the blocks and all that they rest on, as a slice would carry them."""
     blocks = [block for block in (*analysis.blocks, *analysis.suggestions) if block.role in NEEDED]
-    found = {index for block in blocks for index in block.statements}
-    queue = list(found)
-    while queue:
-        statement = analysis.statements[queue.pop()]
-        wanted = statement.reads | statement.deferred
-        new = {other.index for other in analysis.statements if other.defines & wanted} - found
-        found |= new
-        queue.extend(new)
-    return tuple(statement for statement in analysis.statements if statement.index in found)
+    needs = [need for block in blocks for need in needs_of(block, analysis.statements)]
+    carried = {index for block in blocks for index in block.statements}
+    carried |= flow_of(analysis).closure(needs).statements.keys()
+    return tuple(analysis.statements[index] for index in sorted(carried))
 
 
 def _spots(statement: Statement, node: ast.AST, around: tuple[ast.AST, ...]) -> Iterator[Spot]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..analysis import Import, Requirement
+from ..notebook import Magic
 from .facts import Facts
 from .shapes import Finding, Level, at
+
+_WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:-a\s+)?(\S+)")
 
 
 class LocalHelper:
@@ -31,7 +35,7 @@ class LocalHelper:
             if item.source == "same name"
             for name in item.modules
         }
-        seen: set[str] = set()
+        seen = {module_of(written_file(magic)) for cell in facts.notebook.cells for magic in cell.magics}
         for imported in _carried(facts):
             name = imported.module.split(".")[0]
             if (name and name in seen) or imported.optional:
@@ -75,6 +79,17 @@ class UnknownVersion:
             message = f"The version of {item.distribution} is not known: it is not installed here."
             step = f"Run `nbfed check` in the notebook's own environment, or add {_pip(item.distribution)}."
             yield at(item.place, self.code, "warning", message, step)
+
+
+def written_file(magic: Magic) -> str:
+    """The file that a ``%%writefile`` cell writes, or empty."""
+    match = _WRITEFILE.match(magic.text)
+    return match[1] if match else ""
+
+
+def module_of(file: str) -> str:
+    """The module that a Python file is."""
+    return file.removesuffix(".py").split("/")[-1]
 
 
 def _pip(name: str) -> str:

@@ -7,7 +7,7 @@ import builtins
 import re
 from collections.abc import Iterator
 
-from ..analysis import Place, Statement
+from ..analysis import Place, Statement, Unresolved
 from .facts import Facts
 from .shapes import Finding, Level, at
 
@@ -32,10 +32,13 @@ class HiddenState:
 
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Compare what carried statements read with what defines and changes it."""
+        templates = {block.role for block in facts.analysis.blocks if block.template}
         for missing in facts.analysis.unresolved:
+            if missing.role in templates:
+                continue
             message = f"{missing.name} is used by the block {missing.role}, but no cell defines it."
             step = f"Define {missing.name} in a cell, or import it; it may come from a cell that was deleted."
-            yield at(missing.place, self.code, "error", message, step)
+            yield at(self._missing(facts, missing), self.code, "error", message, step)
         missing_names = {missing.name for missing in facts.analysis.unresolved}
         seen: set[tuple[str, int]] = set()
         for statement in facts.carried:
@@ -79,6 +82,10 @@ class HiddenState:
                 message = f"{name} is changed in cell {other.place.cell}, which no site runs."
                 step = f"Make {name} complete where it is defined, in cell {_cell(facts, defined[0])}."
                 yield at(self._use(facts, reader, name), self.code, "warning", message, step)
+
+    def _missing(self, facts: Facts, missing: Unresolved) -> Place:
+        readers = [s for s in facts.analysis.statements if s.place == missing.place]
+        return self._use(facts, readers[0], missing.name) if readers else missing.place
 
     def _use(self, facts: Facts, reader: Statement, name: str) -> Place:
         """The first place where ``reader`` reads ``name``."""

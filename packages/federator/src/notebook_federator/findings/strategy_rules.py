@@ -36,7 +36,7 @@ class NeverTrains:
     def _minima(self, strategy: StrategyRead, sites: int | None) -> Iterator[Finding]:
         asked = {name: int(strategy.settings[name]) for name in _MINIMA if name in strategy.settings}
         most = max(asked.values(), default=0)
-        if sites is None and most > 1:
+        if sites is None and most > 2:
             name = max(asked, key=lambda key: asked[key])
             message = f"The strategy needs at least {most} sites."
             step = "Say how many there are with --site or --sites, and this is checked."

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..analysis import ParseError, Place, Statement
 from ..notebook import Cell, Magic
 from .facts import NEEDED, Facts, Spot
+from .module_rules import module_of, written_file
 from .shapes import Finding, Level, at
 
 _PIP = re.compile(r"^[!%]{0,2}\s*(?:\S*python\S*\s+-m\s+)?(pip3?|conda|mamba|uv)\b")
@@ -16,7 +17,6 @@ _EFFECT = re.compile(
     r"^(?:!\s*(?:sudo\s+)?(unzip|tar|mkdir|cp|mv|rm|ln|apt(?:-get)?|python3?|chmod|export|make|bash|sh|sed)|"
     r"%(cd|env|set_env|run|load|pushd)|%%(bash|sh|script|R|javascript|perl|ruby|cython|sql)|!\s*(cd))\b"
 )
-_WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:-a\s+)?(\S+)")
 _IPYTHON = {"get_ipython", "display", "In", "Out"}
 
 
@@ -78,15 +78,13 @@ class MagicAtSite:
         first = magic.text.split("\n")[0]
         column = max(0, lines[magic.line - 1].find(first))
         place = Place(cell.number, magic.line, column, magic.line, column + len(first))
-        if match := _WRITEFILE.match(magic.text):
-            module = match[1].removesuffix(".py").split("/")[-1]
-            if any(module in (i.module.split(".")[0], i.bound) for s in facts.carried for i in s.imports):
+        if file := written_file(magic):
+            module = module_of(file)
+            beside = any(item.module == module for item in facts.analysis.modules)
+            if not beside and any(i.module.split(".")[0] == module for s in facts.carried for i in s.imports):
                 message = f"The blocks import {module}, which only this cell writes; no site runs the cell."
-                step = (
-                    f"Run the cell once, so that {match[1]} stands beside the notebook and is carried along."
-                )
-                beside = any(item.path == match[1] for item in facts.analysis.modules)
-                yield at(place, self.code, "warning" if beside else "error", message, step)
+                step = f"Run the cell once, so that {file} stands beside the notebook and is carried along."
+                yield at(place, self.code, "error", message, step)
         elif any(_holds(statement, magic.line) for statement in carried) and not _harmless(magic):
             message = "The blocks need this line, but no site runs it."
             yield at(place, self.code, "error", message, self.remedy)
