@@ -25,6 +25,12 @@ TEST = "def test(net, testloader):\n    "
 MODEL = "class Model(nn.Module):\n    def __init__(self{}):\n        super().__init__()\n        {}\n"
 FEDAVG = "strategy = fl.server.strategy.FedAvg({})"
 LOAD = "def load_data(data_path):\n    {}\n    return trainloader, valloader, testloader, num_examples"
+UNFILLED = """\
+### START CODE HERE ###
+    # loss = ...
+    raise NotImplementedError("test is not written yet")
+    ### END CODE HERE ###
+"""
 UNSEEDED = """\
 import os, torch, numpy as np
 from torch import nn
@@ -46,6 +52,7 @@ BROKEN = [
         "error",
         "train",
     ),
+    Case("NF101", {"test": TEST + UNFILLED + "    return loss, accuracy"}, "error", "test"),
     Case("NF102", {"train": ""}, "error"),
     Case("NF102", {"aggregate": ""}, "hint"),
     Case("NF103", {"test": "def test(net):\n    return 0.0, 1.0"}, "error", "test"),

@@ -38,7 +38,7 @@ class UnfilledTemplate:
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Look at every recognised block."""
         for block in facts.analysis.blocks:
-            if block.template and block.role in NEEDED:
+            if block.role in facts.unfilled:
                 message = f"{block.name or 'This cell'} is still the empty template."
                 yield at(_head(facts, block), self.code, "error", message, self.remedy)
 
@@ -88,7 +88,11 @@ class WrongSignature:
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Compare each function's parameters with the call."""
         for block in facts.analysis.blocks:
-            if block.signature is None or block.template or block.name is None or block.role not in _CALLS:
+            if (
+                block.signature is None
+                or block.name is None
+                or block.role not in _CALLS.keys() - facts.unfilled
+            ):
                 continue
             call = _CALLS[block.role]
             problem = _mismatch(block.signature.params, call, fewer=block.role == "data")

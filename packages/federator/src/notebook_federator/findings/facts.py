@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..analysis import Analysis, Place, Statement
+from ..analysis import Analysis, Block, Place, Statement
 from ..analysis.analysing import flow_of, needs_of
 from ..notebook import Notebook, Role
 
 _DATA_FOLDER = re.compile(r"^(data_?(path|dir|root|folder)|(root|base)_?(dir|path)|data)$", re.IGNORECASE)
+_START, _END = (re.compile(rf"#[ #]*{word} CODE HERE[ #]*", re.IGNORECASE) for word in ("START", "END"))
+_COMMENT = re.compile(r"#.*|^\s*(?:raise NotImplementedError.*|pass|\.\.\.)$", re.MULTILINE)
 NEEDED: tuple[Role, ...] = ("data", "model", "train", "test")
 
 
@@ -31,6 +33,7 @@ class Facts:
     Attributes:
         carried: the statements that a slice would hold, in notebook order.
         spots: every syntax node in them, outer nodes first; docstrings and annotations left out.
+        unfilled: roles whose block is still the template.
         sites: how many sites the federation has, where known.
     """
 
@@ -38,6 +41,7 @@ class Facts:
     analysis: Analysis
     carried: tuple[Statement, ...]
     spots: tuple[Spot, ...]
+    unfilled: frozenset[Role] = frozenset()
     sites: int | None = None
 
     def place(self, statement: Statement, node: ast.AST) -> Place:
@@ -83,7 +87,17 @@ def gather(notebook: Notebook, analysis: Analysis, sites: int | None) -> Facts:
     """Prepare what the rules need, once."""
     carried = _closure(analysis)
     spots = tuple(spot for statement in carried for spot in _spots(statement, statement.node, ()))
-    return Facts(notebook, analysis, carried, spots, sites)
+    unfilled = frozenset(block.role for block in analysis.blocks if _is_unfilled(block, analysis))
+    return Facts(notebook, analysis, carried, spots, unfilled, sites)
+
+
+def _is_unfilled(block: Block, analysis: Analysis) -> bool:
+    """Whether nothing but comments and ``raise NotImplementedError`` stands between a block's marks."""
+    if block.role not in NEEDED or block.name is None:
+        return False
+    parts = _START.split(analysis.source(block.place))[1:]
+    between = [_END.split(part)[0] for part in parts]
+    return block.template or any(not _COMMENT.sub("", part).strip() for part in between)
 
 
 def _closure(analysis: Analysis) -> tuple[Statement, ...]:

@@ -32,9 +32,8 @@ class HiddenState:
 
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Compare what carried statements read with what defines and changes it."""
-        templates = {block.role for block in facts.analysis.blocks if block.template}
         for missing in facts.analysis.unresolved:
-            if missing.role in templates:
+            if missing.role in facts.unfilled:
                 continue
             message = f"{missing.name} is used by the block {missing.role}, but no cell defines it."
             step = f"Define {missing.name} in a cell, or import it; it may come from a cell that was deleted."
