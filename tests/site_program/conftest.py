@@ -25,6 +25,7 @@ SETUP = """
 data_path = None
 epochs = 1
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 def blobs(size, seed):
@@ -40,7 +41,7 @@ def load_data(data_path):
 class Model(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2))
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
 
     def forward(self, x):
         return self.layers(x)

@@ -80,7 +80,7 @@ def test_arrays_of_another_model_are_refused(make_program) -> None:
     program = make_program()
     program.prepare(7)
     arrays = copied(program.initial(7))
-    with pytest.raises(TaskRefused, match="layers.0.weight"):
+    with pytest.raises(TaskRefused, match=r"layers\.0\.weight"):
         program.fit({**arrays, "layers.0.weight": np.zeros((8, 5), np.float32)}, {})
     with pytest.raises(TaskRefused, match="lacks"):
         program.fit({}, {})

@@ -94,10 +94,10 @@ def _take_dataloader(loader: Any, partition: Partition | None, report: Report) -
     if exposed and not _in_memory(loader.dataset):
         bad = _read(loader, positions, report)[1]
     readable = np.array([position for position in positions.tolist() if position not in bad], np.int64)
-    if readable.size < drawn.size:
-        _narrow(loader, readable)
     unreadable = positions.size - readable.size
     error = _error(loader.dataset, min(bad)) if unreadable and not readable.size else None
+    if readable.size < drawn.size:
+        _narrow(loader, readable)
     return Count(readable.size, None if labels is None else labels[readable], unreadable, error)
 
 
@@ -186,24 +186,28 @@ def _error(dataset: Any, position: int) -> Exception | None:
 
 
 def _narrow(loader: Any, keep: NDArray[np.int64]) -> None:
-    """Let ``loader`` draw from positions ``keep`` of its data set only, all else as it was."""
+    """Let ``loader`` draw from positions ``keep`` of its data set only, all else as it was.
+
+    A shuffled loader whose last batch would now hold a single sample leaves that batch out: batch
+    normalisation cannot train on one sample.
+    """
     from torch.utils import data
 
-    old, sampler, shuffle = loader.sampler, None, False
+    old, sampler = loader.sampler, None
+    shuffle = keep.size > 0 and not isinstance(old, data.SequentialSampler | data.WeightedRandomSampler)
     if isinstance(old, data.WeightedRandomSampler):
         number = max(1, round(old.num_samples * keep.size / len(loader.dataset)))
-        weights = old.weights[keep].tolist()
-        sampler = (
-            data.WeightedRandomSampler(weights, number, old.replacement, old.generator) if keep.size else None
+        sampler = data.WeightedRandomSampler(
+            old.weights[keep].tolist(), number, old.replacement, old.generator
         )
-    else:
-        shuffle = keep.size > 0 and not isinstance(old, data.SequentialSampler)
-    same = "batch_size drop_last num_workers collate_fn pin_memory timeout worker_init_fn "
+    same = "batch_size num_workers collate_fn pin_memory timeout worker_init_fn "
     same += "multiprocessing_context prefetch_factor persistent_workers"
+    size = loader.batch_size or keep.size
     rebuilt: Any = data.DataLoader(
         data.Subset(loader.dataset, keep.tolist()),
         sampler=sampler,
         shuffle=shuffle,
+        drop_last=loader.drop_last or (shuffle and 1 < size < keep.size and keep.size % size == 1),
         generator=loader.generator or getattr(old, "generator", None),
         **{name: getattr(loader, name) for name in same.split()},
     )
