@@ -36,7 +36,7 @@ def test_a_killed_site_comes_back_and_the_model_is_the_same(
     run.until("received", site="b", round=2)
     run.kill("b")
     assert run.end() == 0
-    assert {"a": 40, "b": 50, "c": 60} == run.of("round_finished")[1]["weights"]
+    assert run.of("round_finished")[1]["weights"] == {"a": 40, "b": 50, "c": 60}
     assert [event["source"] for event in run.of("restarting")] == ["b"]
     assert final_model(nbfed.folder / "run") == undisturbed
 

@@ -1,0 +1,18 @@
+"""What the two packages promise to keep."""
+
+import nbfed_site
+import notebook_federator
+
+
+def test_public_names() -> None:
+    assert notebook_federator.__all__ == [
+        "Checked",
+        "FinishedRun",
+        "Options",
+        "__version__",
+        "check",
+        "resume",
+        "run",
+    ]
+    assert all(hasattr(notebook_federator, name) for name in notebook_federator.__all__)
+    assert nbfed_site.__all__ == ["__version__"]
