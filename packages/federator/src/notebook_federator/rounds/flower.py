@@ -1,0 +1,218 @@
+"""The real transport: Flower's Fleet API, served by this process to the sites of one federation.
+
+Touches of Flower that are not its public API are listed in ``flower_server.py``, ``flower_desk.py``,
+``object_store.py`` and ``nbfed_site/link``; here: ``flwr.supercore.inflatable.inflatable_object``'s
+``get_all_nested_objects``, ``get_object_tree``, ``no_object_id_recompute``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput
+from nbfed_site.link.pack import Wire, chunks_of, slots_json, slots_of, total_bytes
+from nbfed_site.link.records import Run, content_of, objects_of
+
+from .flower_desk import SiteDesk
+from .flower_server import FleetApp
+from .object_store import SpillingStore
+from .port import Event, Replied
+
+_PULSE_SECONDS = 0.5
+_STOP_SECONDS = 2.0
+_KEEP_ALIVE_SECONDS = 75
+_HASH_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """PEM files with the server's certificate chain and its private key."""
+
+    certificate: Path
+    key: Path
+
+
+class FlowerTransport:
+    """A :class:`~notebook_federator.rounds.port.Transport` over Flower's Fleet API.
+
+    Attributes:
+        address: ``host:port`` that the server listens on.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        site_keys: Mapping[str, bytes],
+        folder: Path,
+        wire: Wire = "fp32",
+        heartbeat_seconds: float = 5.0,
+        ssl: ServerCertificate | None = None,
+    ) -> None:
+        """Listen, and serve from a thread of its own.
+
+        Args:
+            port: 0 for any free one.
+            site_keys: public key (PEM) of each site, by name; nobody else is let in.
+            folder: for array bytes under way; emptied at the start and removed at the end.
+            wire: precision of float32 arrays on their way to the sites.
+            heartbeat_seconds: as the sites have it; a site silent for four of these is lost.
+
+        Raises:
+            PortInUse: the port is taken.
+            CannotConnect: there is no such address.
+        """
+        self._socket = _listen(host, port)
+        bound = self._socket.getsockname()
+        self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        self._folder, self._wire = folder, wire
+        self._desk = SiteDesk(SpillingStore(folder), site_keys, heartbeat_seconds)
+        self._app = FleetApp(self._desk)
+        self._pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
+        self._outgoing: tuple[str, object, str] | None = None
+        self._closed = threading.Event()
+        self._server = uvicorn.Server(_configuration(self._app, ssl))
+        self._server.config.load()
+        self._loop = self._server.config.get_loop_factory()()  # type: ignore[misc]
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in ((self._serve, "fleet"), (self._watch, "pulse"))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, task: RoundInput, sites: Sequence[str]) -> None:
+        """Queue ``task`` for each of ``sites`` (its arrays are stored once). Returns at once.
+
+        Raises:
+            CannotConnect: a site has never joined.
+            BadInput: an array has no plain bytes.
+        """
+        content = self._content(task)
+        for site in sites:
+            self._ring(self._desk.post(task, site, content))
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        """Yield what happened, waiting at most ``timeout`` seconds for the first event."""
+        return self._desk.events(timeout)
+
+    def discard(self, reply: Replied) -> None:
+        """Free the disk space behind ``reply.output.arrays``."""
+        self._desk.discard(reply)
+
+    def cancel(self, task_id: str) -> None:
+        """Take back a task: sites that have not begun it never get it, late replies are dropped."""
+        self._desk.withdraw(lambda sent: sent.task.task_id == task_id)
+        if self._outgoing is not None and self._outgoing[0] == task_id:
+            self._release()
+
+    def close(self) -> None:
+        """Tell sites that the run is over, and free everything."""
+        if self._closed.is_set():
+            return
+        present = [site for site, member in self._desk.members.items() if member.present]
+        self._desk.withdraw(lambda sent: True)
+        self.send(RoundInput("stop", "stop"), present)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not self._desk.trays_empty() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._desk.closing = True
+        self._closed.set()
+        for member in self._desk.members.values():
+            self._ring(member.node_id)
+        self._server.should_exit = True
+        for thread in self._threads:
+            thread.join(timeout=_STOP_SECONDS)
+        self._pool.shutdown()
+        self._desk.store.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _content(self, task: RoundInput) -> object:
+        """The content of a task's messages, in the store; kept while the same task goes to more sites."""
+        if self._outgoing is not None and self._outgoing[0] == task.task_id:
+            return self._outgoing[1]
+        self._release()
+        header = {
+            "task_id": task.task_id,
+            "kind": task.kind,
+            "round": task.round,
+            "config": dict(task.config),
+        }
+        store = self._desk.store
+        if task.arrays is None:
+            content = content_of(header, None)
+            tree, objects = objects_of(content)
+        else:
+            slots = slots_of(task.arrays, self._wire)
+            header["layout"] = slots_json(slots)
+            file = store.new_file(total_bytes(slots))
+            ids = file.fill(chunks_of(task.arrays, slots), self._pool)
+            content = content_of(header, file.nbytes, ids)
+            tree, objects = objects_of(content)
+        store.preregister(0, tree)
+        store.hold(tree.object_id)
+        if task.arrays is not None:
+            run_id = content["arrays"]["run"].object_id
+            store.put_filled(Run(run_id, file.nbytes, tuple(ids)), objects.pop(run_id), file)
+        for object_id, data in objects.items():
+            store.put(object_id, data)
+        self._outgoing = task.task_id, content, tree.object_id
+        return content
+
+    def _release(self) -> None:
+        if self._outgoing is not None:
+            self._desk.store.release(self._outgoing[2])
+            self._outgoing = None
+
+    def _ring(self, node_id: int) -> None:
+        self._loop.call_soon_threadsafe(self._app.ring, node_id)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._server.serve(sockets=[self._socket]))
+        self._loop.close()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_PULSE_SECONDS):
+            self._desk.pulse()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        where = f"{host}:{port}"
+        if error.errno == errno.EADDRINUSE:
+            hint = "stop the process that listens there, or choose another port (0 for any free one)"
+            raise PortInUse("The port is in use.", where=where, hint=hint) from error
+        raise CannotConnect(f"The address cannot be listened on: {error}", where=where) from error
+
+
+def _configuration(app: FleetApp, ssl: ServerCertificate | None) -> uvicorn.Config:
+    for name in ("flwr", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return uvicorn.Config(
+        app,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=ssl and str(ssl.certificate),
+        ssl_keyfile=ssl and str(ssl.key),
+    )

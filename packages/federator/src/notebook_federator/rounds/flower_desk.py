@@ -1,0 +1,341 @@
+"""Who is there and what is under way: Flower's link state, and the events that the round loop reads.
+
+The link state lives in memory. What must survive the server is in the run's checkpoints; a link state
+on disk would bring back tasks of a process that is gone. Sites come back by their keys.
+
+Touches of Flower that are not its public API:
+    ``flwr.server.superlink.linkstate.InMemoryLinkState`` (subclassed: ``activate_node``,
+    ``get_message_ins``, ``message_ins_store``, ``lock``, and the methods called below);
+    ``flwr.superlink.federation.NoOpFederationManager``;
+    ``flwr.common.constant``: ``NOOP_FLWR_AID``, ``NOOP_ACCOUNT_NAME``, ``SUPERLINK_NODE_ID``;
+    ``flwr.supercore.constant``: ``NOOP_FEDERATION_ID``, ``TaskType``; ``flwr.app.metadata.Metadata``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import Message, RecordDict
+from flwr.app.metadata import Metadata
+from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID
+from flwr.server.superlink.linkstate import InMemoryLinkState
+from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
+from flwr.superlink.federation import NoOpFederationManager
+
+from nbfed_site.contracts import (
+    BadInput,
+    CannotConnect,
+    RoundInput,
+    SiteFailure,
+    TaskRefused,
+    VersionSkew,
+    output_from_header,
+)
+from nbfed_site.link.fleet import VERSIONS
+from nbfed_site.link.pack import slots_from_json, total_bytes
+from nbfed_site.link.records import open_parcel, parcel
+
+from .flower_server import Call
+from .object_store import SpillingStore
+from .port import Event, Failed, Joined, Lost, Received, Replied
+from .spooled import SpooledArrays
+
+_TASK_SECONDS = 30 * 24 * 3600.0
+_MISSED_HEARTBEATS = 4
+_RUN_ALIVE_SECONDS = 10.0
+
+
+class SiteState(InMemoryLinkState):
+    """Flower's link state, for sites that restart at once and connections that break in mid-answer."""
+
+    def __init__(self, store: SpillingStore) -> None:
+        super().__init__(NoOpFederationManager(), store)
+        self.confirmed: set[str] = set()
+
+    def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
+        """Activate a node even if it is held for online: its process was killed and is back."""
+        self.deactivate_node(node_id)
+        return super().activate_node(node_id, heartbeat_interval)
+
+    def get_message_ins(self, node_id: int, limit: int | None, *, run_id: int | None = None) -> list[Message]:
+        """Messages for a node; one whose delivery was never confirmed is delivered again."""
+        for message in self.open_messages(node_id):
+            message.metadata.delivered_at = ""
+        return super().get_message_ins(node_id, limit, run_id=run_id)
+
+    def open_messages(self, node_id: int) -> list[Message]:
+        """Messages that a node has not confirmed."""
+        with self.lock:
+            return [
+                message
+                for message_id, message in self.message_ins_store.items()
+                if message.metadata.dst_node_id == node_id and message_id not in self.confirmed
+            ]
+
+
+@dataclass(slots=True)
+class Member:
+    """One site. ``down`` and ``up`` count bytes since the start."""
+
+    site: str
+    node_id: int
+    instance: str = ""
+    present: bool = False
+    heard_at: float = 0.0
+    down: int = 0
+    up: int = 0
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message under way to one site, or waiting for the reply."""
+
+    member: Member
+    task: RoundInput
+    sent_at: float
+    down: int
+    up: int
+    reply_id: str = ""
+    missing: set[str] = field(default_factory=set)
+    tree: Any = None
+
+
+class SiteDesk:
+    """Keeps the books for one transport; used by the server's thread and the round loop's."""
+
+    def __init__(self, store: SpillingStore, keys: Mapping[str, bytes], heartbeat_seconds: float) -> None:
+        self.store = store
+        self.state = SiteState(store)
+        self.closing = False
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._lock = threading.RLock()
+        self._silence = _MISSED_HEARTBEATS * heartbeat_seconds
+        self._run_id, self._flower_task = _start_run(self.state)
+        self._run_alive_at = time.monotonic()
+        self.members = {
+            site: Member(site, self.state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=site))
+            for site, key in keys.items()
+        }
+        self._by_key = {key: self.members[site] for site, key in keys.items()}
+        self._by_node = {member.node_id: member for member in self.members.values()}
+        self._sent: dict[str, Sent] = {}
+        self._sessions: dict[str, Sent] = {}
+        self._replies: dict[tuple[str, str], str] = {}
+
+    # What the round loop does.
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        """Events, waiting for the first one."""
+        try:
+            yield self._events.get(timeout=max(timeout, 0.0))
+            while True:
+                yield self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def post(self, task: RoundInput, site: str, content: RecordDict) -> int:
+        """Put a message into a site's tray; its node id.
+
+        Raises:
+            CannotConnect: the site has never joined.
+        """
+        with self._lock:
+            member = self.members[site]
+            self.withdraw(lambda sent: sent.member is member and sent.task.task_id == task.task_id)
+            message = parcel(_metadata(task, member.node_id, self._run_id), content)
+            session = self.state.start_session(self._run_id)
+            stored, _ = self.state.store_message_and_object_tree(message.message, message.tree, session)
+            if not stored:
+                raise CannotConnect("A task was addressed to a site that has not joined.", where=site)
+            root = message.tree.object_id
+            self.state.store_object(self._run_id, session, root, message.objects[root])
+            light = RoundInput(task.task_id, task.kind, task.round)
+            self._sent[root] = Sent(member, light, time.monotonic(), member.down, member.up)
+            return member.node_id
+
+    def withdraw(self, chosen: Callable[[Sent], bool]) -> None:
+        """Take back messages, and forget what of their replies has come."""
+        with self._lock:
+            for message_id in [key for key, sent in self._sent.items() if chosen(sent)]:
+                sent = self._forget(message_id)
+                self.store.delete(message_id)
+                if sent.reply_id:
+                    self.store.delete(sent.reply_id)
+
+    def _forget(self, message_id: str) -> Sent:
+        sent = self._sent.pop(message_id)
+        self.state.delete_messages({message_id})
+        self.state.confirmed.discard(message_id)
+        for session in [key for key, other in self._sessions.items() if other is sent]:
+            del self._sessions[session]
+        return sent
+
+    def pulse(self) -> None:
+        """Find sites that have fallen silent, and tell Flower that its run is alive."""
+        now = time.monotonic()
+        with self._lock:
+            for member in self.members.values():
+                if member.present and now - member.heard_at > self._silence:
+                    self._gone(member)
+        if now - self._run_alive_at > _RUN_ALIVE_SECONDS:
+            self._run_alive_at = now
+            self.state.acknowledge_task_heartbeat(self._flower_task)
+
+    def trays_empty(self) -> bool:
+        """Whether every present site has fetched all its messages."""
+        with self._lock:
+            return not any(
+                member.present and self.state.open_messages(member.node_id)
+                for member in self.members.values()
+            )
+
+    # What the server does, call by call.
+
+    def knows(self, key: bytes) -> bool:
+        """Whether a site has this public key."""
+        return key in self._by_key
+
+    def skewed(self, key: bytes, versions: str) -> None:
+        """Report a site with other versions, as a failure outside any task."""
+        site = self._by_key[key].site
+        what = f"Site {site} runs {versions}, but the server runs {VERSIONS}."
+        hint = "give the site the image that was built together with the server's"
+        self._events.put(Failed(site, "", SiteFailure(VersionSkew.code, what, hint=hint)))
+
+    def heard(self, call: Call) -> None:
+        """Count a call, and notice a site that is back."""
+        with self._lock:
+            member = self._by_key[call.key]
+            member.heard_at = time.monotonic()
+            member.up += call.length
+            if call.name not in ("activate-node", "deactivate-node"):
+                self._here(member)
+
+    def answered(self, call: Call, down: int) -> None:
+        """Count the bytes of an answer."""
+        with self._lock:
+            self._by_key[call.key].down += down
+
+    def waiting(self, node_id: int) -> bool:
+        """Whether a call for messages has to be answered now."""
+        return self.closing or bool(self.state.open_messages(node_id))
+
+    def activated(self, node_id: int, instance: str) -> None:
+        """A new process of a site has none of the tasks that were sent to the old one."""
+        with self._lock:
+            member = self._by_node[node_id]
+            if instance != member.instance:
+                member.instance = instance
+                member.present = False
+                self.withdraw(lambda sent: sent.member is member)
+            self._here(member)
+
+    def left(self, node_id: int) -> None:
+        """A site said goodbye."""
+        with self._lock:
+            self._gone(self._by_node[node_id])
+
+    def _here(self, member: Member) -> None:
+        if not member.present and member.instance:
+            member.present = True
+            self._events.put(Joined(member.site, member.instance))
+
+    def _gone(self, member: Member) -> None:
+        if member.present:
+            member.present = False
+            self._events.put(Lost(member.site))
+
+    def confirmed(self, node_id: int, message_id: str) -> None:
+        """A site has read its task whole."""
+        with self._lock:
+            sent = self._sent.get(message_id)
+            if sent is None or sent.member.node_id != node_id or message_id in self.state.confirmed:
+                return
+            self.state.confirmed.add(message_id)
+            self._events.put(Received(sent.member.site, sent.task.task_id))
+
+    def replying(self, node_id: int, request: Any, answer: Any) -> None:
+        """A site announced a reply; note what of it is missing."""
+        metadata = request.messages_list[0].metadata
+        with self._lock:
+            sent = self._sent.get(metadata.reply_to_message_id)
+            if sent is None or not answer.objects_to_push:
+                return
+            sent.reply_id = metadata.message_id
+            sent.tree = request.message_object_trees[0]
+            sent.missing = set(answer.objects_to_push)
+            self._sessions[answer.session_id] = sent
+
+    def stored(self, session_id: str, object_id: str) -> None:
+        """An object of a reply is here; the last one completes the reply."""
+        with self._lock:
+            sent = self._sessions.get(session_id)
+            if sent is None:
+                return
+            sent.missing.discard(object_id)
+            if sent.missing:
+                return
+            message_id = next(key for key, other in self._sent.items() if other is sent)
+            self._forget(message_id)
+            self._events.put(self._read(sent))
+
+    def _read(self, sent: Sent) -> Event:
+        """Turn a complete reply into an event."""
+        site, task = sent.member.site, sent.task
+        try:
+            header, run = open_parcel(sent.tree, lambda key: self.store.get(key) or b"")
+            if "failure" in header:
+                self.store.delete(sent.reply_id)
+                return Failed(site, task.task_id, SiteFailure(**header["failure"]))
+            arrays = None
+            if run is not None:
+                slots = slots_from_json(header["layout"])
+                if total_bytes(slots) != run.nbytes:
+                    raise BadInput("The arrays do not fit their layout.")
+                arrays = SpooledArrays(self.store.file_of(run.object_id).descriptor, slots)
+            output = output_from_header(header["output"], arrays)
+            if (output.task_id, output.kind, output.round) != (task.task_id, task.kind, task.round):
+                raise BadInput("The reply is to another task.")
+        except (BadInput, KeyError, TypeError, ValueError) as error:
+            self.store.delete(sent.reply_id)
+            what = f"The reply of site {site} cannot be read: {error}"
+            return Failed(site, task.task_id, SiteFailure(TaskRefused.code, what))
+        member, seconds = sent.member, time.monotonic() - sent.sent_at
+        reply = Replied(site, output, member.down - sent.down, member.up - sent.up, seconds)
+        self._replies[site, task.task_id] = sent.reply_id
+        return reply
+
+    def discard(self, reply: Replied) -> None:
+        """Remove what a reply has on disk."""
+        self.store.delete(self._replies.pop((reply.site, reply.output.task_id), ""))
+
+
+def _start_run(state: SiteState) -> tuple[int, int]:
+    """Flower's record of the run; its id and that of its task."""
+    run_id = state.create_run(
+        None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP
+    )
+    task_id = state.get_run_info(run_ids=[run_id])[0].primary_task_id
+    assert task_id is not None
+    state.claim_task(task_id)
+    state.activate_task(task_id)
+    return run_id, task_id
+
+
+def _metadata(task: RoundInput, node_id: int, run_id: int) -> Metadata:
+    return Metadata(
+        run_id=run_id,
+        message_id="",
+        src_node_id=SUPERLINK_NODE_ID,
+        dst_node_id=node_id,
+        reply_to_message_id="",
+        group_id=str(task.round),
+        created_at=time.time(),
+        ttl=_TASK_SECONDS,
+        message_type=task.kind if task.kind in ("train", "evaluate") else f"query.{task.kind}",
+    )

@@ -1,0 +1,38 @@
+"""Arrays of a reply that stay on disk until they are asked for."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nbfed_site.contracts import Array
+from nbfed_site.link.pack import Slot, array_at
+
+_MAPPED_BYTES = 1 << 20
+
+
+class SpooledArrays(Mapping[str, Array]):
+    """Named arrays in a file; large ones are mapped (and cannot be written to), small ones are read."""
+
+    def __init__(self, descriptor: int, slots: Sequence[Slot]) -> None:
+        self._descriptor = descriptor
+        self._slots = {slot.name: slot for slot in slots}
+
+    def __getitem__(self, name: str) -> Array:
+        slot = self._slots[name]
+        if slot.nbytes < _MAPPED_BYTES:
+            data = os.pread(self._descriptor, slot.nbytes, slot.offset)
+            return array_at(slot, np.frombuffer(data, np.uint8), slot.offset)
+        start = slot.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        length = slot.offset + slot.nbytes - start
+        mapped = mmap.mmap(self._descriptor, length, offset=start, access=mmap.ACCESS_READ)
+        return array_at(slot, np.frombuffer(mapped, np.uint8), start)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)

@@ -1,0 +1,18 @@
+"""The one room of a site that talks to the network: a warm client of Flower's Fleet API.
+
+The site asks, the server answers; nothing listens at the site. Whatever the server sends, only the
+``handle`` function given to :func:`run` is executed, with a
+:class:`~nbfed_site.contracts.RoundInput`; no code is ever fetched.
+"""
+
+import os
+
+# Read by flwr while it is imported: no usage reports, no update check, no package installation.
+os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
+os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
+
+from .fleet import generate_key, public_key
+from .loop import LinkSettings, run
+
+__all__ = ["LinkSettings", "generate_key", "public_key", "run"]

@@ -1,0 +1,332 @@
+"""Calls of Flower's Fleet API over HTTP/1.1, with array chunks streamed to and from memory in place.
+
+Python's own HTTP client is used because it reads a body straight into a buffer and sends one
+straight from a buffer; every call is signed as Flower's node authentication expects.
+
+Touches of Flower that are not its public API:
+    ``flwr.proto``: the messages of ``fleet_pb2``, ``heartbeat_pb2``, ``message_pb2``, ``node_pb2``;
+    ``flwr.common.constant.TIMESTAMP_HEADER``;
+    ``flwr.supercore.constant``: ``FLEET_HTTP_PUBLIC_KEY_HEADER``, ``FLEET_HTTP_SIGNATURE_HEADER``;
+    ``flwr.supercore.date.now``; ``flwr.supercore.primitives.asymmetric``: ``public_key_to_bytes``,
+    ``sign_message``.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import http.client
+import os
+import ssl
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.common.constant import TIMESTAMP_HEADER
+from flwr.proto.message_pb2 import (
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+
+from nbfed_site import __version__
+from nbfed_site.contracts import CannotConnect, SettingsInvalid, VersionSkew
+
+from .pack import chunk_head
+
+VERSION_HEADER = "nbfed-version"
+INSTANCE_HEADER = "nbfed-instance"
+VERSIONS = f"nbfed {__version__}, flwr {version('flwr')}"
+
+_READ_BYTES = 1 << 20
+_CLOCK_SECONDS = 120
+_ResponseT = TypeVar("_ResponseT")
+
+
+class Unreachable(Exception):
+    """The server did not answer, or could not do what was asked just now."""
+
+
+class NotRecognised(Exception):
+    """The server does not hold this site for active: it was restarted, or has given the site up."""
+
+
+def generate_key(path: Path) -> bytes:
+    """Write a new private key, readable by its owner only, to ``path``; return the public key (PEM).
+
+    NIST P-256: as strong as Flower's node authentication asks for, and 10 times faster to sign
+    with than the P-384 of Flower's own keys.
+
+    Raises:
+        SettingsInvalid: the file is there already.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    data = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise SettingsInvalid("There is a private key already.", where=str(path)) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    return public_key_to_bytes(key.public_key())
+
+
+def public_key(path: Path) -> bytes:
+    """The public key (PEM) that belongs to the private key at ``path``.
+
+    Raises:
+        SettingsInvalid: there is no such key.
+    """
+    return public_key_to_bytes(_load_key(path).public_key())
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsInvalid("The site's private key cannot be read.", where=str(path)) from error
+    return cast(ec.EllipticCurvePrivateKey, key)
+
+
+class FleetClient:
+    """Signed calls to one server over a few kept connections; may be used by several threads."""
+
+    def __init__(self, server: str, key_path: Path, context: ssl.SSLContext | None) -> None:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit():
+            raise SettingsInvalid(f"The server's address is host:port, not {server!r}.")
+        self._host, self._port, self._context = host.strip("[]"), int(port), context
+        self._key = _load_key(key_path)
+        self.public_key = public_key_to_bytes(self._key.public_key())
+        self._fixed = {
+            "Content-Type": "application/protobuf",
+            FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(self.public_key).decode(),
+            VERSION_HEADER: VERSIONS,
+            # by this the server tells a restarted site from a broken connection
+            INSTANCE_HEADER: uuid.uuid4().hex,
+        }
+        self._idle: list[http.client.HTTPConnection] = []
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._shut = False
+
+    def call(self, name: str, request: Any, answer: type[_ResponseT], timeout: float = 30.0) -> _ResponseT:
+        """One call of the Fleet API, such as ``pull-messages``.
+
+        Raises:
+            Unreachable, NotRecognised: see there.
+            CannotConnect: the server does not know this site's key.
+            VersionSkew: the server runs other versions.
+        """
+        with self._post(name, [request.SerializeToString()], timeout) as response:
+            return _parsed(answer, response.read())
+
+    def pull_object(self, request: PullObjectRequest) -> bytes:
+        """The bytes of one small object."""
+        return _content(self.call("pull-object", request, PullObjectResponse))
+
+    def pull_chunk(self, request: PullObjectRequest, target: memoryview) -> None:
+        """Read the chunk ``request.object_id`` into ``target``, which is as long as the chunk."""
+        head = chunk_head(len(target))
+        expected = b"\x08\x01\x10\x01\x1a" + _varint(len(head) + len(target)) + head
+        with self._post("pull-object", [request.SerializeToString()], 60.0) as response:
+            prefix = response.read(len(expected))
+            if prefix != expected:
+                _content(_parsed(PullObjectResponse, prefix + response.read()))
+                raise Unreachable("the server sent another object than was asked for")
+            sha = hashlib.sha256(head)
+            for start in range(0, len(target), _READ_BYTES):
+                part = target[start : start + _READ_BYTES]
+                _read_into(response, part)
+                sha.update(part)
+        if sha.hexdigest() != request.object_id:
+            raise Unreachable("a chunk was damaged on its way")
+
+    def push_object(self, request: PushObjectRequest, head: bytes, pieces: Sequence[memoryview]) -> bool:
+        """Send the object whose bytes are ``head`` and ``pieces``; whether the server took it.
+
+        The content goes last, after the small fields, so that it needs no copy.
+        """
+        length = len(head) + sum(map(len, pieces))
+        opening = request.SerializeToString() + b"\x22" + _varint(length) + head
+        with self._post("push-object", [opening, *pieces], 60.0) as response:
+            return _parsed(PushObjectResponse, response.read()).stored
+
+    def shut(self) -> None:
+        """Break all calls off, in whatever thread they wait."""
+        self._shut = True
+        for connection in [*self._busy, *self._idle]:
+            if connection.sock is not None:
+                connection.sock.close() if connection in self._idle else _break(connection.sock)
+
+    def _headers(self) -> dict[str, str]:
+        stamp = now().isoformat()
+        signature = b64encode(sign_message(self._key, stamp.encode())).decode()
+        return {**self._fixed, TIMESTAMP_HEADER: stamp, FLEET_HTTP_SIGNATURE_HEADER: signature}
+
+    @contextmanager
+    def _post(
+        self, name: str, pieces: Sequence[bytes | memoryview], timeout: float
+    ) -> Iterator[http.client.HTTPResponse]:
+        try:
+            connection, response = self._exchange(name, pieces, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(_cause(error)) from error
+        try:
+            if response.status != http.client.OK:
+                raise _refusal(response)
+            yield response
+            response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(_cause(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            self._idle.append(connection)
+        finally:
+            self._busy.discard(connection)
+
+    def _exchange(
+        self, name: str, pieces: Sequence[bytes | memoryview], timeout: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send the request; once more on a new connection where a kept one had gone stale."""
+        while True:
+            kept, connection = self._connection(timeout)
+            self._busy.add(connection)
+            try:
+                connection.putrequest("POST", f"/v1/fleet/{name}", skip_accept_encoding=True)
+                for key, value in self._headers().items():
+                    connection.putheader(key, value)
+                connection.putheader("Content-Length", str(sum(map(len, pieces))))
+                connection.endheaders(pieces[0])
+                for piece in pieces[1:]:
+                    connection.send(piece)
+                return connection, connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                self._busy.discard(connection)
+                connection.close()
+                if not kept or self._shut or isinstance(error, TimeoutError):
+                    raise
+
+    def _connection(self, timeout: float) -> tuple[bool, http.client.HTTPConnection]:
+        if self._shut:
+            raise ConnectionAbortedError("the link is closing")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return False, self._new_connection(timeout)
+        connection.sock.settimeout(timeout)
+        return True, connection
+
+    def _new_connection(self, timeout: float) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        proxy = urllib.request.getproxies().get("https")
+        if proxy is None or urllib.request.proxy_bypass(f"{self._host}:{self._port}"):
+            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        return _tunnel(proxy, self._host, self._port, timeout, self._context)
+
+
+def _tunnel(
+    proxy: str, host: str, port: int, timeout: float, context: ssl.SSLContext
+) -> http.client.HTTPConnection:
+    address = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    connection = http.client.HTTPSConnection(
+        address.hostname or "", address.port or 3128, timeout=timeout, context=context
+    )
+    headers = {}
+    if address.username:
+        login = urllib.parse.unquote(f"{address.username}:{address.password or ''}")
+        headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
+    connection.set_tunnel(host, port, headers)
+    return connection
+
+
+def _break(sock: Any) -> None:
+    try:
+        sock.shutdown(2)
+    except OSError:
+        pass
+
+
+def _read_into(response: http.client.HTTPResponse, target: memoryview) -> None:
+    done = 0
+    while done < len(target):
+        got = response.readinto(target[done:])
+        if not got:
+            raise http.client.IncompleteRead(b"", len(target) - done)
+        done += got
+
+
+def _parsed(kind: type[_ResponseT], data: bytes) -> _ResponseT:
+    message = kind()
+    try:
+        message.ParseFromString(data)  # type: ignore[attr-defined]
+    except Exception as error:
+        raise Unreachable("the answer is not Flower's: is this the right server?") from error
+    return message
+
+
+def _content(response: PullObjectResponse) -> bytes:
+    if not response.object_available:
+        raise Unreachable("the server no longer has an object of this task")
+    return cast(bytes, response.object_content)
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _refusal(response: http.client.HTTPResponse) -> Exception:
+    text = response.read(2000).decode(errors="replace")
+    if response.status == http.client.FORBIDDEN:
+        return CannotConnect(
+            "The server does not know this site's key.",
+            hint="ask the coordinator to add this site's public key to the federation",
+        )
+    if response.status == http.client.UPGRADE_REQUIRED:
+        return VersionSkew(
+            f"This site runs {VERSIONS}, but the server runs {text}.",
+            hint="use the site image that was built together with the server image",
+        )
+    if response.status == http.client.UNAUTHORIZED:
+        return NotRecognised(text + _clock_hint(response))
+    return Unreachable(f"the server answered {response.status}: {text}")
+
+
+def _clock_hint(response: http.client.HTTPResponse) -> str:
+    try:
+        there = email.utils.parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (TypeError, ValueError):
+        return ""
+    apart = time.time() - there
+    return (
+        f" (this machine's clock is {apart:+.0f} s from the server's)" if abs(apart) > _CLOCK_SECONDS else ""
+    )

@@ -1,0 +1,227 @@
+"""The warm client loop: fetch a task, have it done, deliver the reply; reconnect as often as needed."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nbfed_site.contracts import (
+    Arrays,
+    CannotConnect,
+    RoundInput,
+    RoundOutput,
+    Scalar,
+    SiteFailure,
+    output_header,
+)
+
+from .courier import Courier, Delivery, Task
+from .fleet import FleetClient, NotRecognised, Unreachable
+from .pack import Wire
+
+_IDLE_SECONDS = (0.02, 1.0)
+_RETRY_SECONDS = (0.2, 15.0)
+_HEARTBEAT_CALL_SECONDS = 5.0
+_ResultT = TypeVar("_ResultT")
+
+Tell = Callable[[str, Mapping[str, Scalar]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How a site reaches its server.
+
+    Attributes:
+        server: ``host:port``.
+        name: this site, for messages to people; the server knows the site by its key.
+        key_path: private key, as :func:`~nbfed_site.link.generate_key` writes it.
+        root_certificates: PEM file of the authority that signed the server's certificate;
+            None for plain HTTP, which is for one machine only.
+        wire: precision of float32 arrays on their way to the server.
+        heartbeat_seconds: time between signs of life.
+        give_up_seconds: end with an error when the server was out of reach for so long; None: never.
+    """
+
+    server: str
+    name: str
+    key_path: Path
+    root_certificates: Path | None = None
+    wire: Wire = "fp32"
+    heartbeat_seconds: float = 5.0
+    give_up_seconds: float | None = None
+
+
+def run(
+    settings: LinkSettings,
+    handle: Callable[[RoundInput], RoundOutput],
+    stop: threading.Event,
+    on_event: Tell,
+    describe: Callable[[BaseException], SiteFailure],
+) -> None:
+    """Serve tasks until the server sends ``stop`` or ``stop`` is set.
+
+    Args:
+        handle: does one task; called in the calling thread, one task at a time. What it raises
+            becomes a failure reply, by way of ``describe``.
+        on_event: told ``connected``, ``disconnected`` (with the cause and the seconds until the next
+            attempt), ``received``, ``replied``, ``failed``, ``dropped`` and ``stopped``; called from
+            two threads.
+
+    Raises:
+        CannotConnect: the server does not know this site's key, or was away for too long.
+        VersionSkew: server and site run different versions.
+        SettingsInvalid: the key cannot be read, or the address makes no sense.
+    """
+    link = _Link(settings, stop, on_event)
+    threading.Thread(target=link.beat, name="heartbeat", daemon=True).start()
+    try:
+        while not stop.is_set():
+            task = link.persist(link.fetch)
+            if task is None:
+                continue
+            if task.input.kind == "stop":
+                on_event("stopped", {})
+                return
+            delivery = _perform(task, handle, describe, link)
+            del task
+            link.persist(lambda: link.deliver(delivery))  # noqa: B023 (called at once)
+            del delivery
+    finally:
+        link.leave()
+
+
+def _perform(
+    task: Task,
+    handle: Callable[[RoundInput], RoundOutput],
+    describe: Callable[[BaseException], SiteFailure],
+    link: _Link,
+) -> Delivery:
+    link.busy.set()
+    try:
+        output = handle(task.input)
+        return link.pack(task, {"output": output_header(output)}, output.arrays)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        failure = describe(error)
+        link.tell("failed", {"task_id": task.input.task_id, "code": failure.code, "what": failure.what})
+        return link.pack(task, {"failure": asdict(failure), "task_id": task.input.task_id}, None)
+    finally:
+        link.busy.clear()
+
+
+class _Link:
+    """The connection of one site process, kept up by two threads: tasks here, heartbeats there."""
+
+    def __init__(self, settings: LinkSettings, stop: threading.Event, tell: Tell) -> None:
+        self.tell = tell
+        self.busy = threading.Event()
+        self._settings = settings
+        self._stop = stop
+        self._ended = False
+        self._client = FleetClient(settings.server, settings.key_path, _context(settings))
+        self._courier = Courier(self._client, settings.wire)
+        self._lock = threading.Lock()
+        self._heard = time.monotonic()
+        self._up = False
+        self._pause = 0.0
+
+    def persist(self, operation: Callable[[], _ResultT]) -> _ResultT | None:
+        """Do ``operation`` with an active node; on failure report, wait and repeat. None when stopped."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                self._activate()
+                result = operation()
+                self._heard, self._up = time.monotonic(), True
+                return result
+            except (NotRecognised, Unreachable) as error:
+                if self._stop.is_set():
+                    break
+                self._courier.forget(error)
+                self._wait_after(error, attempt)
+                attempt += 1
+        return None
+
+    def fetch(self) -> Task | None:
+        """The next task, read whole; None if there is none now."""
+        asked = time.monotonic()
+        task = self._courier.fetch()
+        if task is not None:
+            self._pause = 0.0
+            facts = {"task_id": task.input.task_id, "kind": task.input.kind, "round": task.input.round}
+            self.tell("received", facts | {"bytes": task.nbytes, "seconds": time.monotonic() - asked})
+        elif time.monotonic() - asked < _IDLE_SECONDS[0]:
+            self._pause = min(max(2 * self._pause, _IDLE_SECONDS[0]), _IDLE_SECONDS[1])
+            self._stop.wait(self._pause)
+        return task
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Send a reply, or what of it the server does not have yet."""
+        begun = time.monotonic()
+        facts: dict[str, Scalar] = {"task_id": delivery.task_id}
+        sent = self._courier.deliver(delivery)
+        if sent is None:
+            self.tell("dropped", facts | {"reason": "the server no longer waits for this reply"})
+        else:
+            self.tell("replied", facts | {"bytes": sent, "seconds": time.monotonic() - begun})
+
+    def pack(self, task: Task, header: dict[str, Any], arrays: Arrays | None) -> Delivery:
+        """Make the reply to ``task`` ready to send."""
+        return self._courier.pack(task, header, arrays)
+
+    def beat(self) -> None:
+        """Send heartbeats until the link ends; re-activate a node that the server forgot."""
+        while not self._stop.wait(self._settings.heartbeat_seconds) and not self._ended:
+            try:
+                if self.busy.is_set():
+                    self._activate()
+                self._courier.heartbeat(self._settings.heartbeat_seconds, _HEARTBEAT_CALL_SECONDS)
+                self._heard = time.monotonic()
+            except (NotRecognised, Unreachable) as error:
+                self._courier.forget(error)
+                if self._up and self.busy.is_set():
+                    self._up = False
+                    self.tell("disconnected", {"cause": str(error), "retry_seconds": 0.0})
+            except CannotConnect:
+                break  # the task thread meets the same refusal and raises it
+        self._client.shut()
+
+    def leave(self) -> None:
+        """Tell the server that this site goes, if it can be reached."""
+        self._ended = True
+        self._client.shut()
+        self._courier.leave(
+            FleetClient(self._settings.server, self._settings.key_path, _context(self._settings))
+        )
+
+    def _activate(self) -> None:
+        with self._lock:
+            if self._courier.activate(self._settings.heartbeat_seconds):
+                self._heard, self._up = time.monotonic(), True
+                self.tell("connected", {"server": self._settings.server})
+
+    def _wait_after(self, error: Exception, attempt: int) -> None:
+        away, patience = time.monotonic() - self._heard, self._settings.give_up_seconds
+        if patience is not None and away > patience:
+            raise CannotConnect(
+                f"The server was out of reach for {away:.0f} seconds: {error}", where=self._settings.server
+            ) from error
+        pause = min(_RETRY_SECONDS[0] * 2**attempt, _RETRY_SECONDS[1]) * random.uniform(0.5, 1.5)
+        if isinstance(error, NotRecognised) and attempt == 0:
+            pause = 0.0
+        self._up = False
+        self.tell("disconnected", {"cause": str(error), "retry_seconds": round(pause, 2)})
+        self._stop.wait(pause)
+
+
+def _context(settings: LinkSettings) -> ssl.SSLContext | None:
+    if settings.root_certificates is None:
+        return None
+    return ssl.create_default_context(cafile=settings.root_certificates)
