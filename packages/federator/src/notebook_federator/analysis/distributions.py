@@ -46,7 +46,8 @@ _INSTALL = re.compile(
 )
 _VALUED = {
     "-r", "--requirement", "-c", "--constraint", "-f", "--find-links", "-i", "--index-url",
-    "--extra-index-url", "-e", "--editable", "-t", "--target", "--channel", "-n", "--name", "-p", "--prefix", "--trusted-host",
+    "--extra-index-url", "-e", "--editable",
+    "-t", "--target", "--channel", "-n", "--name", "-p", "--prefix", "--trusted-host",
 }  # fmt: skip
 
 

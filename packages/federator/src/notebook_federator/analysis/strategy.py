@@ -63,26 +63,22 @@ def read_rounds(statements: Sequence[Statement]) -> RoundsRead | None:
     """The number of rounds from ``config``, a ``ServerConfig`` or a ``start_server`` call."""
     constants = literals(statements)
     found: list[RoundsRead] = []
-    pairs: list[tuple[str | None, ast.expr]]
     for statement in statements:
-        cell = statement.place.cell
         for node in ast.walk(statement.node):
-            if isinstance(node, ast.Call) and call_name(node).split(".")[-1] in ("ServerConfig", "dict"):
-                pairs = [(k.arg, k.value) for k in node.keywords]
-                if node.args and call_name(node).endswith("ServerConfig"):
-                    pairs.append(("num_rounds", node.args[0]))
-            elif isinstance(node, ast.Dict):
-                pairs = [
-                    (k.value, v)
-                    for k, v in zip(node.keys, node.values, strict=True)
-                    if isinstance(k, ast.Constant)
-                ]
-            else:
-                continue
-            values = [value for key, value in pairs if key in _ROUNDS]
-            if values:
-                found.append(RoundsRead(_whole(values[0], constants), place_of(values[0], cell)))
+            values = [value for key, value in _pairs(node) if key in _ROUNDS]
+            found += [RoundsRead(_whole(v, constants), place_of(v, statement.place.cell)) for v in values]
     return found[-1] if found else None
+
+
+def _pairs(node: ast.AST) -> list[tuple[str | None, ast.expr]]:
+    """Names and values of a ``ServerConfig`` call or of a dictionary."""
+    if isinstance(node, ast.Dict):
+        return [(str(getattr(k, "value", "")), v) for k, v in zip(node.keys, node.values, strict=True)]
+    name = call_name(node).split(".")[-1]
+    if not isinstance(node, ast.Call) or name not in ("ServerConfig", "dict"):
+        return []
+    first: list[tuple[str | None, ast.expr]] = [("num_rounds", arg) for arg in node.args[:1]]
+    return [*(first if name == "ServerConfig" else []), *((k.arg, k.value) for k in node.keywords)]
 
 
 def read_message_length(statements: Sequence[Statement]) -> Place | None:

@@ -22,7 +22,9 @@ def neutralise(source: str) -> tuple[str, tuple[Magic, ...]]:
     another language (``%%bash``) empties the cell. Text inside strings is left alone.
     """
     lines = source.split("\n")
-    first = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+    first = next(
+        (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None
+    )
     if first is not None and (match := _CELL.match(lines[first])):
         if match[1] not in _PYTHON_CELLS:
             return "\n".join("" for _ in lines), (

@@ -88,14 +88,23 @@ def _upgraded(document: dict[str, Any], path: Path) -> dict[str, Any]:
     holders = [document, *(sheets if isinstance(sheets, list) else [])]
     for holder in holders:
         for cell in holder.get("cells", []) if isinstance(holder, dict) else []:
-            if isinstance(cell, dict) and "outputs" in cell:
-                cell["outputs"] = []
+            if isinstance(cell, dict):
+                _trim(cell)
     if document.get("nbformat", 4) < 4 or "worksheets" in document:
         document = _converted(document, path)
     cells = document.get("cells")
     if not isinstance(cells, list) or not all(_looks_like_cell(cell) for cell in cells):
         raise _not_a_notebook(path, "Its cells are not what nbformat describes.")
     return document
+
+
+def _trim(cell: dict[str, Any]) -> None:
+    """Drop the outputs, and join sources kept as lists of lines."""
+    if "outputs" in cell:
+        cell["outputs"] = []
+    for key in ("source", "input"):
+        if isinstance(cell.get(key), list):
+            cell[key] = "".join(map(str, cell[key]))
 
 
 def _converted(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -112,7 +121,7 @@ def _looks_like_cell(cell: object) -> bool:
     return (
         isinstance(cell, dict)
         and isinstance(cell.get("cell_type"), str)
-        and isinstance(cell.get("source", ""), str | list)
+        and isinstance(cell.get("source", ""), str)
         and isinstance(cell.get("metadata", {}), dict)
     )
 
@@ -127,9 +136,7 @@ def _language(document: dict[str, Any]) -> str:
 
 
 def _cell(number: int, cell: dict[str, Any]) -> Cell:
-    raw = cell.get("source", "")
-    source = "".join(map(str, raw)) if isinstance(raw, list) else raw
-    source = source.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
+    source: str = cell.get("source", "").replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
     kind = _KINDS.get(cell["cell_type"], "raw")
     tags = tuple(str(tag) for tag in cell.get("metadata", {}).get("tags", []))
     if kind != "code":

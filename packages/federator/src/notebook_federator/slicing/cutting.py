@@ -1,0 +1,173 @@
+"""Cuts the blocks of a notebook, and what they need, into one module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Literal
+
+from nbfed_site.contracts import Manifest, Names, NotebookBlocked, Phase, digest
+
+from ..analysis import Analysis, Block
+from ..analysis.analysing import flow_of, needs_of
+from ..analysis.flow import Flow, Need
+from .accounting import account, imports_carried, modules_of, requirements_for, strategy_of
+from .arguments import takes
+from .barring import barred
+from .functions import Calls, Cast, call_data, call_model, call_test, call_train
+from .layout import lay_out
+from .naming import find_names
+from .narrowing import names_left
+from .phases import place
+from .plan import Plan
+from .settings import call_parameter, find_parameters
+from .shapes import Slice
+
+_REQUIRED: tuple[Literal["data", "model", "train", "test"], ...] = ("data", "model", "train", "test")
+
+
+def cut(analysis: Analysis) -> Slice:
+    """The smallest module that holds the blocks of ``analysis`` and everything that they need.
+
+    Unmarked code goes to the setup section, or to the latest section that it depends on. Calls of
+    ``train`` and ``test`` in the notebook itself, and everything of Flower, stay behind.
+
+    Raises:
+        NotebookBlocked: a block is missing, is the unfilled template, or cannot be called.
+    """
+    blocks = _required(analysis)
+    flow = flow_of(analysis)
+    plan, cast = Plan(), Cast()
+    calls = _calls(analysis, blocks, cast)
+    flow = flow.barring(barred(analysis, flow, blocks) | calls.replaced)
+    _close(analysis, flow, blocks, calls, plan)
+    find_parameters(analysis, plan)
+    _call_parameters(analysis, blocks, plan)
+    find_names(analysis, plan, cast)
+    return _finished(analysis, blocks, plan, cast)
+
+
+def _required(analysis: Analysis) -> list[Block]:
+    found = {role: analysis.block(role) for role in _REQUIRED}
+    missing = [role for role, block in found.items() if block is None or not block.statements]
+    if missing:
+        raise NotebookBlocked(
+            f"The notebook has no {' and no '.join(missing)} block.",
+            where=analysis.notebook.name,
+            hint="Define load_data, Model, train and test, or mark cells with `#| federate: data` and so on; "
+            "`nbfed check` shows what was found.",
+        )
+    blocks = [block for block in found.values() if block is not None]
+    for block in blocks:
+        if block.template:
+            raise NotebookBlocked(
+                f"`{block.name}` is still the unfilled template.",
+                where=f"notebook cell {block.place.cell}, line {block.place.line}",
+                hint="Write your code between the START CODE HERE and END CODE HERE comments.",
+            )
+    return blocks
+
+
+def _calls(analysis: Analysis, blocks: Sequence[Block], cast: Cast) -> Calls:
+    """Generated calls of those blocks that are functions, in order of phases."""
+    calls = Calls()
+    for block in blocks:
+        if block.name is None:
+            continue
+        if block.role == "data":
+            call_data(analysis, block, "data_path", cast, calls)
+        elif block.role == "model":
+            call_model(analysis, block, cast, calls)
+        elif block.role == "train":
+            call_train(analysis, block, "epochs", cast, calls)
+        else:
+            call_test(analysis, block, cast, calls)
+    return calls
+
+
+def _close(analysis: Analysis, flow: Flow, blocks: Sequence[Block], calls: Calls, plan: Plan) -> None:
+    """Fill ``plan`` with the closure of the blocks, by phase."""
+    fixed: dict[int, Phase] = dict(calls.kept)
+    needs: list[Need] = list(calls.needs)
+    for block in blocks:
+        needs += needs_of(block, analysis.statements)
+        if block.name is None:
+            for index in block.statements:
+                if index not in flow.barred and not _is_import(analysis, index):
+                    fixed[index] = block.role  # type: ignore[assignment]
+    for index, phase in fixed.items():
+        needs += [
+            Need(n, index, f"the {phase} block") for n in sorted(flow.reads(index)) if flow.held(n, index)
+        ]
+    closure = flow.closure(needs, _moment(analysis, blocks, fixed))
+    reasons = {index: f"the {phase} block" for index, phase in fixed.items()}
+    replaced = {i for i in calls.replaced if analysis.statements[i].defines & closure.missing.keys()}
+    fixed |= dict.fromkeys(replaced, _REQUIRED[0])
+    indices = closure.statements.keys() | fixed.keys()
+    plan.phases = place(analysis, flow, indices, fixed)
+    plan.hidden |= replaced
+    plan.generated = calls.lines
+    plan.why = closure.statements | reasons
+    plan.names = closure.names
+    _futures(analysis, plan)
+
+
+def _futures(analysis: Analysis, plan: Plan) -> None:
+    for statement in analysis.statements:
+        if any(item.module == "__future__" for item in statement.imports):
+            plan.phases[statement.index] = "setup"
+            plan.why[statement.index] = "the whole notebook"
+    unused = [i for i in plan.phases if _is_import(analysis, i) and not _binds(analysis, plan, i)]
+    for index in unused:
+        del plan.phases[index]
+
+
+def _binds(analysis: Analysis, plan: Plan, index: int) -> bool:
+    return bool(names_left(analysis.statements[index], plan.names.get(index, set())))
+
+
+def _is_import(analysis: Analysis, index: int) -> bool:
+    return isinstance(analysis.statements[index].node, ast.Import | ast.ImportFrom)
+
+
+def _moment(analysis: Analysis, blocks: Sequence[Block], fixed: dict[int, Phase]) -> int:
+    """When the notebook's own code last used all the blocks, else its end."""
+    end = len(analysis.statements)
+    uses = [needs_of(block, analysis.statements)[0].position for block in blocks if block.name]
+    marked = [max(block.statements) + 1 for block in blocks if not block.name and block.statements]
+    return max([*uses, *marked], default=end)
+
+
+def _call_parameters(analysis: Analysis, blocks: Sequence[Block], plan: Plan) -> None:
+    """Parameters that the generated calls use."""
+    for block in blocks:
+        if block.name and block.role == "data" and takes(block, "data_path"):
+            call_parameter(analysis, block, "data_path", plan)
+        if block.name and block.role == "train" and takes(block, "epochs"):
+            call_parameter(analysis, block, "epochs", plan)
+
+
+def _finished(analysis: Analysis, blocks: Sequence[Block], plan: Plan, cast: Cast) -> Slice:
+    layout = lay_out(analysis, plan)
+    modules = modules_of(analysis, plan)
+    carried, dropped = account(analysis, plan)
+    forms = {"function" if block.name else "cell" for block in blocks}
+    names = Names(
+        cast.model or "", cast.train, cast.val, cast.test, cast.num_examples, cast.test_result, cast.metrics
+    )
+    manifest = Manifest(
+        notebook=analysis.notebook.name,
+        notebook_digest=analysis.notebook.digest,
+        slice_digest=digest(layout.text.encode()),
+        form="mixed" if len(forms) == 2 else "function" if "function" in forms else "cell",
+        framework=analysis.framework,
+        sections=layout.sections,
+        spans=layout.spans,
+        names=names,
+        parameters=tuple(plan.parameters[name] for name in sorted(plan.parameters)),
+        requirements=requirements_for(analysis, imports_carried(analysis, plan)),
+        modules={module.path: digest(module.data) for module in modules},
+        strategy=strategy_of(analysis),
+        rounds=analysis.rounds.rounds if analysis.rounds else None,
+    )
+    return Slice(layout.text, manifest, {m.path: m.data for m in modules}, carried, dropped)

@@ -1,0 +1,54 @@
+"""What a slice will hold before it is laid out: pieces of cells and generated lines, by phase."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from nbfed_site.contracts import Parameter, Phase
+
+DATA_NAME = re.compile(
+    r"^(data|dataset|root|base|input|image|images|img|train)?_?(data)?_?(path|dir|directory|root|folder)$",
+    re.IGNORECASE,
+)
+EPOCHS_NAME = re.compile(
+    r"^(((num|number_of|n|nb|max|total|local|no)_?)?epochs?|epochs?_(num|count))$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Characters ``column`` to ``end`` of one line of a cell, replaced in the slice."""
+
+    line: int
+    column: int
+    end: int
+    text: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """A slice in the making.
+
+    Attributes:
+        phases: phase of each statement carried, by index.
+        generated: generated lines of each phase, after its statements.
+        parameters: what the federation sets.
+        hidden: statements whose place a parameter or a generated line takes.
+        edits: replacements inside statements, by index.
+        why: reason that each statement is carried.
+        names: names of each statement that others need.
+    """
+
+    phases: dict[int, Phase] = field(default_factory=dict)
+    generated: dict[Phase, list[str]] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
+    edits: dict[int, list[Edit]] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
+    names: dict[int, set[str]] = field(default_factory=dict)
+
+    @property
+    def visible(self) -> list[int]:
+        """Indices of statements that the slice shows, in notebook order."""
+        return [index for index in sorted(self.phases) if index not in self.hidden]
