@@ -101,7 +101,7 @@ def shares_seen(make_program, loader: str, count: int = 3, scheme: str = "iid"):
 @pytest.mark.parametrize(
     ("loader", "positions"),
     [
-        ("DataLoader(data, batch_size=7, shuffle=True)", range(40)),
+        ("DataLoader(data, batch_size=40, shuffle=True)", range(40)),
         ("DataLoader(data, batch_size=7)", range(40)),
         ("DataLoader(data, batch_size=4, sampler=SubsetRandomSampler(range(0, 30)))", range(30)),
         ("DataLoader(Subset(data, range(10, 40)), batch_size=4, num_workers=1)", range(10, 40)),
@@ -118,6 +118,14 @@ def test_every_kind_of_loader_is_cut_down_under_all_its_names(
     shares = [seen for _, seen, _ in shares_seen(make_program, loader, 2, scheme)]
     assert set.union(*shares) == set(positions)
     assert not shares[0] & shares[1]
+
+
+def test_a_share_never_trains_on_a_batch_of_one(make_program) -> None:
+    """64 samples in batches of 16 train; a share of 33 would end in a batch of one."""
+    data = "trainloader = DataLoader(blobs(66, 1), 16, shuffle=True)\nvalloader = testloader = None"
+    program = make_program(partition=Partition(0, 2), data=data)
+    assert program.prepare(1).samples == {"train": 33}
+    assert program.fit(program.initial(1), {"epochs": 1})[1] == 33
 
 
 def test_a_weighted_sampler_keeps_its_weights(make_program) -> None:

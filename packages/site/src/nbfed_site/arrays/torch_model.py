@@ -74,6 +74,11 @@ class TorchModel:
         targets = {id(value): _tensor(arrays[name]).to(value) for name, value in named if name in arrays}
 
         def pull(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+            if len(args) > 1 or kwargs:
+                raise SiteCodeFailed(
+                    "FedProx cannot correct an optimizer step that takes a closure.",
+                    hint="Call backward() and then optimizer.step() in the training loop, or use FedAvg.",
+                )
             values = [value for group in optimizer.param_groups for value in group["params"]]
             with torch.no_grad():
                 for value in values:
