@@ -9,16 +9,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from .contracts import BadInput, NbfedError, ReleasePolicy, Scalar, SettingsInvalid, canonical_json
 
 _GRACE_SECONDS = 10.0
+_MadeT = TypeVar("_MadeT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,16 @@ def main(arguments: list[str] | None = None) -> int:
     up = parser.add_subparsers(dest="command", required=True).add_parser("up", help="run this site")
     up.add_argument("--settings", type=Path, required=True, help="JSON settings file")
     options = parser.parse_args(arguments)
+    events = None
     try:
-        _up(read_settings(options.settings))
+        settings = read_settings(options.settings)
+        events = EventLog(settings.events)
+        _up(settings, events)
     except NbfedError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
+        if events is not None:
+            told = {"code": error.code, "what": error.what, "where": error.where, "hint": error.hint}
+            events("failed", told)
         return error.exit_code
     return 0
 
@@ -94,15 +101,19 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         value = json.loads(path.read_bytes())
-        return Settings(**value)
     except (OSError, ValueError) as error:
         raise BadInput(f"The settings cannot be read ({type(error).__name__}).", where=str(path)) from error
+    return _made(Settings, value)
+
+
+def _made(kind: Callable[..., _MadeT], fields: Mapping[str, Any]) -> _MadeT:
+    try:
+        return kind(**fields)
     except TypeError as error:
-        raise SettingsInvalid(f"The settings do not fit: {error}.", where=str(path)) from error
+        raise SettingsInvalid(f"The site's settings do not fit: {error}.") from error
 
 
-def _up(settings: Settings) -> None:
-    events = EventLog(settings.events)
+def _up(settings: Settings, events: EventLog) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if settings.threads else ():
         os.environ[name] = str(settings.threads)
     from . import link
@@ -113,11 +124,11 @@ def _up(settings: Settings) -> None:
     given = dict(settings.parameters)
     if settings.data_path is not None:
         given["data_path"] = settings.data_path
-    share = Partition(**settings.partition) if settings.partition else None
+    share = _made(Partition, settings.partition) if settings.partition else None
+    policy = _made(ReleasePolicy, settings.policy)
     program = Program(
-        Path(settings.slice), given, share, lambda progress: events(f"{progress.phase}ing", asdict(progress))
+        Path(settings.slice), given, share, lambda progress: events("progress", asdict(progress))
     )
-    policy = ReleasePolicy(**{**settings.policy})
     worker = Worker(program, policy, Receipts(Path(settings.receipts)), events, settings.name)
     stop = threading.Event()
 
