@@ -25,6 +25,11 @@ TEST = "def test(net, testloader):\n    "
 MODEL = "class Model(nn.Module):\n    def __init__(self{}):\n        super().__init__()\n        {}\n"
 FEDAVG = "strategy = fl.server.strategy.FedAvg({})"
 LOAD = "def load_data(data_path):\n    {}\n    return trainloader, valloader, testloader, num_examples"
+NET = "#| federate: model\nnet = nn.Linear(3, 2)"
+LATER = {
+    "train": "#| federate: train\nfor x, y in loader:\n    net(x).sum().backward()",
+    "test": "#| federate: test\naccuracy = sum(float(net(x).mean()) for x, y in loader)",
+}
 UNFILLED = """\
 ### START CODE HERE ###
     # loss = ...
@@ -55,8 +60,8 @@ BROKEN = [
     Case("NF101", {"test": TEST + UNFILLED + "    return loss, accuracy"}, "error", "test"),
     Case("NF102", {"train": ""}, "error"),
     Case("NF102", {"aggregate": ""}, "hint"),
-    Case("NF103", {"test": "def test(net):\n    return 0.0, 1.0"}, "error", "test"),
-    Case("NF103", {"train": "def train(net, loader, epochs):\n    net.train()"}, "error", "train"),
+    Case("NF103", {"test": "def test(net, testloader, threshold):\n    return 0.0, 1.0"}, "error", "test"),
+    Case("NF103", {"train": TRAIN.replace("epochs", "epochs, fold") + "net.train()"}, "error", "train"),
     Case("NF103", {"model": MODEL.format(", width", "self.layer = nn.Linear(width, 2)")}, "error", "Model"),
     Case("NF103", {"data": "def load_data(data_path, size):\n    return a, b"}, "error", "load_data"),
     Case("NF103", {"test": "def test(net, testloader, *, device):\n    return 0.0, 1.0"}, "error", "test"),
@@ -70,7 +75,9 @@ BROKEN = [
     ),
     Case("NF105", {"data": LOAD.format('x = open("/home/ines/x.csv")')}, "error", '"/home/ines/x.csv"'),
     Case("NF105", {"data": LOAD.format('x = open(r"C:\\Users\\Ines\\x.csv")')}, "error"),
-    Case("NF105", {"before": 'HOME = "~/x"', "data": LOAD.format("x = open(HOME)")}, "error", '"~/x"'),
+    Case(
+        "NF105", {"before": 'HOME = "~/x.csv"', "data": LOAD.format("x = open(HOME)")}, "error", '"~/x.csv"'
+    ),
     Case("NF105", {"data": LOAD.format('x = open(f"/mnt/nas/{data_path}.csv")')}, "error"),
     Case("NF106", {"before": "import my_stain_tools", "train": TRAIN + "my_stain_tools.f(net)"}, "error"),
     Case("NF106", {"before": "from .tools import f", "train": TRAIN + "f(net)"}, "error"),
@@ -137,6 +144,9 @@ BROKEN = [
     Case("NF117", {"after": "#| federate: trian\nx = 1"}, "error"),
     Case("NF117", {"after": "x = 1\n#| federate: train"}, "warning", "#| federate: train"),
     Case("NF118", {"train": LOOP}, "error"),
+    Case(
+        "NF120", {"data": NET, "model": "#| federate: data\nloader = DataLoader(net.data)", **LATER}, "error"
+    ),
     Case("NF119", {"before": "lr = await f()", "train": TRAIN + "net.lr = lr"}, "error", "await f()"),
     Case("NF119", {"train": "async " + TRAIN + "await net"}, "error"),
 ]
@@ -146,6 +156,12 @@ SOUND = [
     Case("NF102", {}),
     Case("NF103", {"data": "def load_data():\n    return a, b"}),
     Case("NF103", {"data": "def load_data(folder, batch_size=32, *, seed=0):\n    return a, b"}),
+    Case("NF103", {"train": "def train(model, loader, n_epochs):\n    model.train()"}),
+    Case("NF103", {"before": "fold = 1", "train": TRAIN.replace("epochs", "epochs, fold") + "net.train()"}),
+    Case(
+        "NF103",
+        {"model": MODEL.format(", width", "self.layer = nn.Linear(width, 2)"), "after": "net = Model(3)"},
+    ),
     Case("NF103", {"train": "def train(*args):\n    pass"}),
     Case("NF103", {"model": MODEL.format(", width=3", "self.layer = nn.Linear(width, 2)")}),
     Case("NF103", {"model": "class Model(nn.Module):\n    def forward(self, x):\n        return x"}),
@@ -215,6 +231,8 @@ SOUND = [
     Case("NF117", {"after": "#| federate: skip\nx = 1"}),
     Case("NF117", {"after": "# federate this later: data"}),
     Case("NF118", {}),
+    Case("NF120", {}),
+    Case("NF120", {"data": "#| federate: data\nloader = DataLoader([])", "model": NET, **LATER}),
     Case("NF119", {"after": "x = await f()"}),
     Case("NF119", {"before": "async def f():\n    await g()", "train": TRAIN + "f()"}),
 ]

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     page = TESTS.parent / "docs" / "reference" / "findings.md"
     page.write_text(reference(RULES), encoding="utf-8")
     for path in sorted((TESTS / "fixtures" / "notebooks").glob("*.ipynb")):
-        if path.stem not in ("corrupt", "nbformat_3"):
+        if path.stem != "corrupt":
             notebook = read(path)
             text = render(examine(notebook, analyse(notebook)), notebook)
             (TESTS / "findings" / "golden" / f"{path.stem}.txt").write_text(text, encoding="utf-8")

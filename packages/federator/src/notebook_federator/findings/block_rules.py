@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator
 
-from ..analysis import Block, Param, Place
+from nbfed_site.contracts import NotebookBlocked
+
+from ..analysis import Block, Place
+from ..analysis.arguments import arguments, own_call
 from ..notebook import ROLES, Cell, Role
 from .facts import NEEDED, Facts
 from .shapes import Finding, Level, at
 
-_CALLS: dict[str, tuple[str, ...]] = {
-    "data": ("data_path",),
-    "model": (),
-    "train": ("net", "trainloader", "valloader", "epochs"),
-    "test": ("net", "testloader"),
-}
+_WHERE = re.compile(r"cell (\d+), line (\d+)")
+_GIVEN = ("net", "train", "val", "test", "epochs", "data_path")
 _WHAT: dict[Role, str] = {
     "data": "a function load_data(data_path)",
     "model": "a class Model",
@@ -80,28 +80,44 @@ class WrongSignature:
     levels: tuple[Level, ...] = ("error",)
     why = (
         "The federation calls load_data(data_path), Model(), train(net, trainloader, valloader, epochs) and "
-        "test(net, testloader)."
+        "test(net, testloader). Other parameters take their default, what the notebook's own call gives "
+        "them, or a global of the same name; where there is none of these, the call is impossible."
     )
-    example = "def test(net):\n    ..."
-    remedy = "Take these parameters in this order; give any others a default value."
+    example = "def train(net, trainloader, valloader, epochs, fold):\n    ..."
+    remedy = "Give the parameter a default value."
 
     def check(self, facts: Facts) -> Iterator[Finding]:
-        """Compare each function's parameters with the call."""
+        """Try each function's call."""
         for block in facts.analysis.blocks:
             if (
                 block.signature is None
                 or block.name is None
-                or block.role not in _CALLS.keys() - facts.unfilled
+                or block.role not in set(NEEDED) - facts.unfilled
             ):
                 continue
-            call = _CALLS[block.role]
-            problem = _mismatch(block.signature.params, call, fewer=block.role == "data")
-            if problem:
-                step = (
-                    f"Make it callable as {block.name}({', '.join(call)}); give other parameters a default."
-                )
-                message = f"{block.name} {problem}."
-                yield at(_head(facts, block), self.code, "error", message, step)
+            if blocked := _uncallable(facts, block):
+                yield at(_head(facts, block), self.code, "error", blocked.what, blocked.hint)
+
+
+class NotCut:
+    """The blocks are there, but no module can be made of them."""
+
+    code = "NF120"
+    title = "Blocks that cannot be cut out"
+    levels: tuple[Level, ...] = ("error",)
+    why = "The blocks must run without the rest of the notebook, in the order data, model, train, test."
+    example = "#| federate: data\nloader = DataLoader(data, collate_fn=net.collate)   # net: a model cell"
+    remedy = "Do what the message says; mark more cells, or move code between them."
+
+    def check(self, facts: Facts) -> Iterator[Finding]:
+        """Pass on what the cutting of the slice says, unless another rule already does."""
+        blocks = {block.role: block for block in facts.analysis.blocks}
+        whole = all(role in blocks for role in NEEDED) and not facts.unfilled
+        if facts.blocked is None or not whole or any(_uncallable(facts, b) for b in blocks.values()):
+            return
+        match = _WHERE.search(facts.blocked.where)
+        place = Place(int(match[1]), int(match[2])) if match else None
+        yield at(place, self.code, "error", facts.blocked.what, facts.blocked.hint or self.remedy)
 
 
 class BadMark:
@@ -179,21 +195,22 @@ def _head(facts: Facts, block: Block) -> Place:
     return block.place
 
 
-def _mismatch(params: tuple[Param, ...], call: tuple[str, ...], *, fewer: bool) -> str:
-    """Why ``params`` cannot take ``call``, or empty. ``fewer``: the function may take none of them."""
-    positional = [param for param in params if param.kind == "positional"]
-    needed = [param.name for param in positional if not param.has_default]
-    keyword = [param.name for param in params if param.kind == "keyword" and not param.has_default]
-    if keyword:
-        return f"needs the keyword {keyword[0]}, which the federation cannot give"
-    if len(needed) > len(call):
-        extra = needed[len(call) :]
-        return f"needs {', '.join(extra)}, which the federation cannot give"
-    takes_any = any(param.kind == "args" for param in params)
-    if len(positional) < len(call) and not takes_any and not (fewer and not positional):
-        taken = len(positional) or "none"
-        return f"is called with {len(call)} arguments ({', '.join(call)}), but takes {taken}"
-    return ""
+def _uncallable(facts: Facts, block: Block) -> NotebookBlocked | None:
+    """Why the block's function or class cannot be called, if it cannot."""
+    needed = [p.name for p in block.signature.params if not p.has_default] if block.signature else []
+    if block.role not in NEEDED or block.name is None:
+        return None
+    if block.role == "model":
+        if not needed or own_call(facts.analysis, block.name or ""):
+            return None
+        what = f"{block.name} needs {', '.join(needed)}, and the notebook builds it nowhere."
+        hint = f"Give {needed[0]} a default value, or build the model in a cell: `net = {block.name}(...)`."
+        return NotebookBlocked(what, hint=hint)
+    try:
+        arguments(facts.analysis, block, {kind: kind for kind in _GIVEN})
+    except NotebookBlocked as blocked:
+        return blocked
+    return None
 
 
 def _is_mark(line: str) -> bool:

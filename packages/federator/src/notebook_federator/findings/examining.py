@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis import Analysis
 from ..notebook import Notebook
-from .block_rules import BadMark, MissingBlock, OnlySuggested, UnfilledTemplate, WrongSignature
+from .block_rules import BadMark, MissingBlock, NotCut, OnlySuggested, UnfilledTemplate, WrongSignature
 from .facts import gather
 from .module_rules import LocalHelper, UnknownVersion
 from .path_rules import AbsolutePath, PathOutsideData
@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     BadMark(),
     OnlySuggested(),
     TopLevelAwait(),
+    NotCut(),
 )
 
 

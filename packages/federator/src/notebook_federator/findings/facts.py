@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..analysis import Analysis, Block, Place, Statement
-from ..analysis.analysing import flow_of, needs_of
-from ..notebook import Notebook, Role
+from nbfed_site.contracts import NotebookBlocked
 
-_DATA_FOLDER = re.compile(r"^(data_?(path|dir|root|folder)|(root|base)_?(dir|path)|data)$", re.IGNORECASE)
+from ..analysis import Analysis, Block, Place, Statement, carried_statements
+from ..notebook import Notebook, Role
+from ..slicing import cut
+
 _START, _END = (re.compile(rf"#[ #]*{word} CODE HERE[ #]*", re.IGNORECASE) for word in ("START", "END"))
 _COMMENT = re.compile(r"#.*|^\s*(?:raise NotImplementedError.*|pass|\.\.\.)$", re.MULTILINE)
 NEEDED: tuple[Role, ...] = ("data", "model", "train", "test")
@@ -33,6 +34,8 @@ class Facts:
     Attributes:
         carried: the statements that a slice would hold, in notebook order.
         spots: every syntax node in them, outer nodes first; docstrings and annotations left out.
+        shown: the slice's own lines by cell and line; empty where it cannot be cut.
+        blocked: why it cannot be cut.
         unfilled: roles whose block is still the template.
         sites: how many sites the federation has, where known.
     """
@@ -41,7 +44,9 @@ class Facts:
     analysis: Analysis
     carried: tuple[Statement, ...]
     spots: tuple[Spot, ...]
-    unfilled: frozenset[Role] = frozenset()
+    shown: Mapping[tuple[int, int], str]
+    blocked: NotebookBlocked | None
+    unfilled: frozenset[Role]
     sites: int | None = None
 
     def place(self, statement: Statement, node: ast.AST) -> Place:
@@ -67,15 +72,12 @@ class Facts:
                 return statement, node
         return None
 
-    def is_parameter(self, spot: Spot) -> bool:
-        """Whether ``spot`` stands in the top-level assignment of a data folder, set by each site."""
-        node = spot.statement.node
-        return (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and isinstance(node.value, ast.Constant)
-            and bool(_DATA_FOLDER.match(node.targets[0].id))
-        )
+    def is_replaced(self, spot: Spot) -> bool:
+        """Whether a parameter of the federation takes the place of the literal at ``spot``."""
+        place = self.place(spot.statement, spot.node)
+        shown = self.shown.get((place.cell, place.line))
+        line = self.notebook.cell(place.cell).source.split("\n")[place.line - 1]
+        return shown is not None and line[place.column : place.end_column] not in shown
 
 
 def characters(line: str, offset: int) -> int:
@@ -85,10 +87,37 @@ def characters(line: str, offset: int) -> int:
 
 def gather(notebook: Notebook, analysis: Analysis, sites: int | None) -> Facts:
     """Prepare what the rules need, once."""
-    carried = _closure(analysis)
+    shown, blocked = _shown(analysis)
+    indices = _carried(analysis, shown) if shown else carried_statements(analysis)
+    carried = tuple(analysis.statements[index] for index in indices)
     spots = tuple(spot for statement in carried for spot in _spots(statement, statement.node, ()))
     unfilled = frozenset(block.role for block in analysis.blocks if _is_unfilled(block, analysis))
-    return Facts(notebook, analysis, carried, spots, unfilled, sites)
+    return Facts(notebook, analysis, carried, spots, shown, blocked, unfilled, sites)
+
+
+def _shown(analysis: Analysis) -> tuple[Mapping[tuple[int, int], str], NotebookBlocked | None]:
+    """The lines of the notebook's slice by where they come from, or why it cannot be cut."""
+    try:
+        slice_ = cut(analysis)
+    except NotebookBlocked as blocked:
+        return {}, blocked
+    lines = slice_.text.split("\n")
+    return {
+        (span.cell, span.cell_line + offset): lines[span.slice_line - 1 + offset]
+        for span in slice_.manifest.spans
+        for offset in range(span.count)
+    }, None
+
+
+def _carried(analysis: Analysis, shown: Collection[tuple[int, int]]) -> tuple[int, ...]:
+    return tuple(
+        statement.index
+        for statement in analysis.statements
+        if any(
+            (statement.place.cell, line) in shown
+            for line in range(statement.place.line, max(statement.place.end_line, statement.place.line) + 1)
+        )
+    )
 
 
 def _is_unfilled(block: Block, analysis: Analysis) -> bool:
@@ -98,15 +127,6 @@ def _is_unfilled(block: Block, analysis: Analysis) -> bool:
     parts = _START.split(analysis.source(block.place))[1:]
     between = [_END.split(part)[0] for part in parts]
     return block.template or any(not _COMMENT.sub("", part).strip() for part in between)
-
-
-def _closure(analysis: Analysis) -> tuple[Statement, ...]:
-    """The statements of the blocks and all that they rest on, as a slice would carry them."""
-    blocks = [block for block in (*analysis.blocks, *analysis.suggestions) if block.role in NEEDED]
-    needs = [need for block in blocks for need in needs_of(block, analysis.statements)]
-    carried = {index for block in blocks for index in block.statements}
-    carried |= flow_of(analysis).closure(needs).statements.keys()
-    return tuple(analysis.statements[index] for index in sorted(carried))
 
 
 def _spots(statement: Statement, node: ast.AST, around: tuple[ast.AST, ...]) -> Iterator[Spot]:

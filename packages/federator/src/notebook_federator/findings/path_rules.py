@@ -38,7 +38,7 @@ class AbsolutePath:
         """Look at every string in what the slice would carry."""
         for spot in facts.spots:
             text = _text(spot)
-            if text is None or not _ABSOLUTE.match(text) or _continues(spot) or facts.is_parameter(spot):
+            if text is None or not _ABSOLUTE.match(text) or _continues(spot) or facts.is_replaced(spot):
                 continue
             message = f"{_shown(text)} is a path on this machine; no site has it."
             yield at(facts.place(spot.statement, spot.node), self.code, "error", message, self.remedy)
@@ -57,7 +57,7 @@ class PathOutsideData:
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Look at the first argument of calls that read files."""
         for spot in facts.spots:
-            if not isinstance(spot.node, ast.Call) or not spot.node.args or facts.is_parameter(spot):
+            if not isinstance(spot.node, ast.Call) or not spot.node.args or facts.is_replaced(spot):
                 continue
             path, name = spot.node.args[0], dotted(spot.node.func).rsplit(".", 1)[-1]
             if name not in _READERS or not isinstance(path, ast.Constant) or not isinstance(path.value, str):

@@ -89,6 +89,8 @@ def _problems(node: ast.Return, known: Locals) -> Iterator[tuple[ast.AST, str]]:
         yield from _elements(node.value, value.elts, known)
     elif isinstance(value, ast.Dict):
         yield from _elements(node.value, value.values, known)
+    elif isinstance(value, ast.List):
+        yield node.value, "a list where (loss, accuracy) or a dict is expected"
     elif kind(node.value, known) == "number":
         yield node.value, "one number where (loss, accuracy) or a dict is expected"
     elif kind(node.value, known) in _BAD:
@@ -108,7 +110,10 @@ def _named(value: ast.expr) -> list[tuple[str, ast.expr]]:
         keys = [key.value if isinstance(key, ast.Constant) else "" for key in value.keys]
         return [(_metric(str(key)), part) for key, part in zip(keys, value.values, strict=True)]
     parts = value.elts if isinstance(value, ast.Tuple) else []
-    return [(_metric(part.id if isinstance(part, ast.Name) else ast.unparse(part)), part) for part in parts]
+    names = [_metric(ast.unparse(part)) for part in parts]
+    if len(names) == 2 and names[1] == "" and names[0] != "accuracy":
+        names[1] = "accuracy"
+    return list(zip(names, parts, strict=True))
 
 
 def _metric(name: str) -> str:
