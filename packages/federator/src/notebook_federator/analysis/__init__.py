@@ -1,6 +1,7 @@
 """What the cells of a notebook define, read, change and import; never runs them."""
 
-from .analysing import analyse
+from .analysing import analyse, flow_of, needs_of
+from .closing import carried_statements
 from .shapes import (
     Analysis,
     Block,
@@ -36,4 +37,7 @@ __all__ = [
     "StrategyRead",
     "Unresolved",
     "analyse",
+    "carried_statements",
+    "flow_of",
+    "needs_of",
 ]

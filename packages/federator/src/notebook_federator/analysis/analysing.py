@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ..notebook import Notebook, Role
 from .blocks import last_use, marked_cells, recognise
 from .distributions import foreign_modules, requirements_of
 from .flow import Flow, Need, trace
 from .neighbours import local_modules
-from .parsing import parse
-from .shapes import Analysis, Block, Framework, Import, Statement, Unresolved
+from .parsing import in_characters, parse
+from .shapes import Analysis, Block, Framework, Import, RoundsRead, Statement, StrategyRead, Unresolved
 from .strategy import read_message_length, read_rounds, read_strategy
 from .suggestions import suggest
 
@@ -40,21 +41,35 @@ def analyse(notebook: Notebook) -> Analysis:
         blocks,
         suggest(notebook, statements, blocks),
         skipped,
-        read_strategy(statements),
-        read_rounds(statements),
+        _read_strategy(notebook, statements),
+        _read_rounds(notebook, statements),
         read_message_length(statements),
         _framework(needed),
         _unresolved(flow, every, blocks),
     )
 
 
+def _read_strategy(notebook: Notebook, statements: Sequence[Statement]) -> StrategyRead | None:
+    read = read_strategy(statements)
+    if read is None:
+        return None
+    places = {name: in_characters(place, notebook) for name, place in read.arguments.items()}
+    return replace(read, place=in_characters(read.place, notebook), arguments=places)
+
+
+def _read_rounds(notebook: Notebook, statements: Sequence[Statement]) -> RoundsRead | None:
+    read = read_rounds(statements)
+    return read and replace(read, place=in_characters(read.place, notebook))
+
+
 def needs_of(block: Block, statements: Sequence[Statement]) -> list[Need]:
     """What ``block`` needs: its name when it was last used, or the names that its cells read."""
+    why = f"the {block.role} block"
     if block.name is None:
-        return [Need(name, i, block.role) for i in block.statements for name in sorted(statements[i].reads)]
+        return [Need(name, i, why) for i in block.statements for name in sorted(statements[i].reads)]
     definition = statements[block.statements[0]]
     used = last_use(statements, definition, block.name)
-    return [Need(block.name, len(statements) if used is None else used, block.role)]
+    return [Need(block.name, len(statements) if used is None else used, why)]
 
 
 def flow_of(analysis: Analysis) -> Flow:

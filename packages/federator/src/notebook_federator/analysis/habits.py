@@ -40,6 +40,17 @@ PRESENTATION = _words(
 )
 """Modules whose calls are for the eye; a slice needs none of their effects."""
 
+DATA_NAME = re.compile(
+    r"^(data|dataset|root|base|input|image|images|img|train)?_?(data)?_?(path|dir|directory|root|folder)$",
+    re.IGNORECASE,
+)
+"""Top-level names that hold the data folder: parameters, when they are assigned one string."""
+
+EPOCHS_NAME = re.compile(
+    r"^(((num|number_of|n|nb|max|total|local|no)_?)?epochs?|epochs?_(num|count))$", re.IGNORECASE
+)
+"""Top-level names that hold the number of epochs: parameters, when they are assigned one integer."""
+
 FLOWER = _words("flwr flower")
 
 _INERT = re.compile(

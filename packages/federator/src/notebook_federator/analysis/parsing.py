@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ..notebook import Cell, Notebook
 from .binding import bound_name, certain_names
@@ -27,7 +28,8 @@ def parse(notebook: Notebook) -> tuple[tuple[Statement, ...], tuple[ParseError, 
             continue
         for node in tree.body:
             if not _is_inert(node, cell):
-                statements.append(_statement(len(statements), cell.number, node))
+                statement = _statement(len(statements), cell.number, node)
+                statements.append(replace(statement, place=in_characters(statement.place, notebook)))
     return tuple(statements), tuple(errors)
 
 
@@ -42,11 +44,21 @@ def parse_source(source: str) -> ast.Module:
 
 
 def place_of(node: ast.stmt | ast.expr, cell: int) -> Place:
-    """Where ``node`` stands; a decorated definition begins at its first decorator."""
+    """Where ``node`` stands, columns in bytes; a decorated definition begins at its first decorator."""
     decorators = getattr(node, "decorator_list", [])
     line = min([node.lineno, *(decorator.lineno for decorator in decorators)])
     end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
     return Place(cell, line, node.col_offset, end_line, end_column)
+
+
+def in_characters(place: Place, notebook: Notebook) -> Place:
+    """``place`` with its columns, which the parser counts in UTF-8 bytes, in characters."""
+    lines = notebook.cell(place.cell).python.split("\n")
+    column, end = (
+        len(lines[line - 1].encode()[:offset].decode(errors="ignore"))
+        for line, offset in ((place.line, place.column), (place.end_line, place.end_column))
+    )
+    return replace(place, column=column, end_column=end)
 
 
 def imports_of(node: ast.AST, cell: int) -> Iterator[Import]:

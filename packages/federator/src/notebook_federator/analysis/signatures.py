@@ -9,6 +9,7 @@ from .binding import own_nodes
 from .parsing import call_name
 from .shapes import Param, Signature, Statement
 
+_EMPTY = re.compile(r"^(pass|\.\.\.|None|raise NotImplementedError\b.*|)$")
 _START, _END = re.compile(r"#.*START\s+CODE", re.IGNORECASE), re.compile(r"#.*END\s+CODE", re.IGNORECASE)
 
 
@@ -38,7 +39,7 @@ def is_template(source: str, node: ast.stmt) -> bool:
                 if _END.search(following):
                     break
                 inner.append(following.split("#")[0].strip())
-            if not any(text not in ("", "pass", "...", "None") for text in inner):
+            if all(_EMPTY.match(text) for text in inner):
                 return True
     body = getattr(node, "body", [])
     return isinstance(body, list) and bool(body) and all(_says_nothing(statement) for statement in body)

@@ -10,10 +10,12 @@ from nbfed_site.contracts import Manifest, Names, NotebookBlocked, Phase, digest
 
 from ..analysis import Analysis, Block
 from ..analysis.analysing import flow_of, needs_of
+from ..analysis.arguments import takes
+from ..analysis.barring import barred
+from ..analysis.binding import own_nodes
+from ..analysis.closing import is_import, moment_of
 from ..analysis.flow import Flow, Need
 from .accounting import account, imports_carried, modules_of, requirements_for, strategy_of
-from .arguments import takes
-from .barring import barred
 from .functions import Calls, Cast, call_data, call_model, call_test, call_train
 from .layout import lay_out
 from .naming import find_names
@@ -41,6 +43,7 @@ def cut(analysis: Analysis) -> Slice:
     calls = _calls(analysis, blocks, cast)
     flow = flow.barring(barred(analysis, flow, blocks) | calls.replaced)
     _close(analysis, flow, blocks, calls, plan)
+    _no_await(analysis, plan)
     find_parameters(analysis, plan)
     _call_parameters(analysis, blocks, plan)
     find_names(analysis, plan, cast)
@@ -93,13 +96,13 @@ def _close(analysis: Analysis, flow: Flow, blocks: Sequence[Block], calls: Calls
         needs += needs_of(block, analysis.statements)
         if block.name is None:
             for index in block.statements:
-                if index not in flow.barred and not _is_import(analysis, index):
+                if index not in flow.barred and not is_import(analysis, index):
                     fixed[index] = block.role  # type: ignore[assignment]
     for index, phase in fixed.items():
         needs += [
             Need(n, index, f"the {phase} block") for n in sorted(flow.reads(index)) if flow.held(n, index)
         ]
-    closure = flow.closure(needs, _moment(analysis, blocks, fixed))
+    closure = flow.closure(needs, moment_of(analysis, blocks))
     reasons = {index: f"the {phase} block" for index, phase in fixed.items()}
     replaced = {i for i in calls.replaced if analysis.statements[i].defines & closure.missing.keys()}
     fixed |= dict.fromkeys(replaced, _REQUIRED[0])
@@ -117,25 +120,26 @@ def _futures(analysis: Analysis, plan: Plan) -> None:
         if any(item.module == "__future__" for item in statement.imports):
             plan.phases[statement.index] = "setup"
             plan.why[statement.index] = "the whole notebook"
-    unused = [i for i in plan.phases if _is_import(analysis, i) and not _binds(analysis, plan, i)]
+    unused = [i for i in plan.phases if is_import(analysis, i) and not _binds(analysis, plan, i)]
     for index in unused:
         del plan.phases[index]
 
 
+def _no_await(analysis: Analysis, plan: Plan) -> None:
+    awaiting = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+    for index in plan.visible:
+        node, place = analysis.statements[index].node, analysis.statements[index].place
+        found = next((part for part in own_nodes([node]) if isinstance(part, awaiting)), None)
+        if found is not None and not isinstance(node, ast.AsyncFunctionDef):
+            raise NotebookBlocked(
+                "A block needs code that awaits outside a function, which only Jupyter can run.",
+                where=f"notebook cell {place.cell}, line {getattr(found, 'lineno', place.line)}",
+                hint="Put it into a function and call that with `asyncio.run(...)`.",
+            )
+
+
 def _binds(analysis: Analysis, plan: Plan, index: int) -> bool:
     return bool(names_left(analysis.statements[index], plan.names.get(index, set())))
-
-
-def _is_import(analysis: Analysis, index: int) -> bool:
-    return isinstance(analysis.statements[index].node, ast.Import | ast.ImportFrom)
-
-
-def _moment(analysis: Analysis, blocks: Sequence[Block], fixed: dict[int, Phase]) -> int:
-    """When the notebook's own code last used all the blocks, else its end."""
-    end = len(analysis.statements)
-    uses = [needs_of(block, analysis.statements)[0].position for block in blocks if block.name]
-    marked = [max(block.statements) + 1 for block in blocks if not block.name and block.statements]
-    return max([*uses, *marked], default=end)
 
 
 def _call_parameters(analysis: Analysis, blocks: Sequence[Block], plan: Plan) -> None:

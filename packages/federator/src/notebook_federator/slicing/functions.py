@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from nbfed_site.contracts import Phase
 
 from ..analysis import Analysis, Block, Statement
+from ..analysis.arguments import arguments, own_call
 from ..analysis.flow import Need
-from .arguments import arguments, own_call
 
 TEST_RESULT = "nbfed_test_result"
 

@@ -97,18 +97,18 @@ def source_lines(analysis: Analysis, statement: Statement, edits: Sequence[Edit]
         whole[edit.line - 1] = (raw[: edit.column] + edit.text.encode() + raw[edit.end :]).decode()
     lines = whole[place.line - 1 : place.end_line]
     if _shares(analysis, statement, last=True):
-        cut = sum(len(e.text.encode()) - (e.end - e.column) for e in edits if e.line == place.end_line)
-        lines[-1] = lines[-1].encode()[: place.end_column + cut].decode()
+        cut = sum(len(e.text) - (e.end - e.column) for e in edits if e.line == place.end_line)
+        lines[-1] = lines[-1][: place.end_column + cut]
     if place.column:
-        lines[0] = lines[0].encode()[place.column :].decode()
+        lines[0] = lines[0][place.column :]
     return [line.rstrip() if "'''" not in line and '"""' not in line else line for line in lines]
 
 
 def _shares(analysis: Analysis, statement: Statement, *, last: bool) -> bool:
     """Whether another statement stands on the last line of ``statement``, or a ``;`` does."""
     place = statement.place
-    line = analysis.notebook.cell(place.cell).python.split("\n")[place.end_line - 1].encode()
-    return last and line[place.end_column :].decode().lstrip().startswith(";")
+    line = analysis.notebook.cell(place.cell).python.split("\n")[place.end_line - 1]
+    return last and line[place.end_column :].lstrip().startswith(";")
 
 
 def _blank_lines(before: Statement | None, after: Statement) -> int:

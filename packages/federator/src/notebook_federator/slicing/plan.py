@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from nbfed_site.contracts import Parameter, Phase
-
-DATA_NAME = re.compile(
-    r"^(data|dataset|root|base|input|image|images|img|train)?_?(data)?_?(path|dir|directory|root|folder)$",
-    re.IGNORECASE,
-)
-EPOCHS_NAME = re.compile(
-    r"^(((num|number_of|n|nb|max|total|local|no)_?)?epochs?|epochs?_(num|count))$", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)

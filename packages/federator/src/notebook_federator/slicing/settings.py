@@ -10,9 +10,10 @@ from typing import Literal
 from nbfed_site.contracts import Parameter, Scalar
 
 from ..analysis import Analysis, Block, Statement
+from ..analysis.arguments import own_argument
+from ..analysis.habits import DATA_NAME, EPOCHS_NAME
 from ..analysis.parsing import call_name
-from .arguments import own_argument
-from .plan import DATA_NAME, EPOCHS_NAME, Edit, Plan
+from .plan import Edit, Plan
 
 _PATHLIKE = re.compile(r"^(~|\.{1,2}|[A-Za-z]:)?[/\\]|^[\w .-]+[/\\][\w ./\\-]*$")
 _TRAINING = {"backward", "step", "train_step", "train_on_batch"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ..analysis import Analysis, Block, Statement
-from ..analysis.flow import Flow
-from ..analysis.habits import FLOWER
+from .flow import Flow
+from .habits import FLOWER
+from .shapes import Analysis, Block, Statement
 
 
 def barred(analysis: Analysis, flow: Flow, blocks: Sequence[Block]) -> frozenset[int]:
