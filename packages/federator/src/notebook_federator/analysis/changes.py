@@ -104,8 +104,8 @@ class Follower:
         elif name not in shadow and self.is_local(name):
             for function in self.known.held[name]:
                 own = self._given(function, site, change, skip=0 if function.owner is None else 1)
-                kept = function.name in ("__call__", "forward") or function.nested
-                if kept and own.mutated & (function.outer | set(function.params[:1]) | _outside(function)):
+                itself = function.name in ("__call__", "forward") and own.mutated & set(function.params[:1])
+                if itself or (function.nested and own.mutated - function.local):
                     change.mutated.add(name)
         elif name in CHANGING_FUNCTIONS or (site.statement and not is_inert(name)):
             change.mutated |= _names(site)
@@ -171,11 +171,6 @@ def _names(site: CallSite) -> set[str]:
 def _bound(function: Function) -> set[str]:
     """Names that a function's own code assigns."""
     return set(function.body.aliases) | function.body.mutated
-
-
-def _outside(function: Function) -> frozenset[str]:
-    """Names of enclosing functions that a nested function changes without binding them."""
-    return frozenset(function.body.mutated) - function.local if function.nested else frozenset()
 
 
 def all_functions(body: Body) -> Iterable[Function]:
