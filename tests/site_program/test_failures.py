@@ -44,6 +44,19 @@ def test_the_place_is_the_notebook_line_that_called_a_library(make_program) -> N
     assert "TypeError" in error.what
 
 
+def test_a_generated_line_is_named_by_its_place_in_the_slice(make_program) -> None:
+    import dataclasses
+
+    from nbfed_site.program.failures import code_failure
+
+    program = make_program(data="trainloader, testloader = load_data(data_path)")
+    with pytest.raises(SiteCodeFailed) as caught:
+        program.prepare(1)
+    generated = dataclasses.replace(program.manifest, spans=())
+    assert code_failure("data", caught.value.__cause__, generated).where.startswith("slice.py, line ")
+    assert describe_failure(caught.value, generated, False).source.startswith("trainloader, testloader =")
+
+
 def test_a_local_helper_module_is_named(make_program) -> None:
     helper = "def check(x):\n    return 1 / x\n"
     _, error = failure(

@@ -104,6 +104,7 @@ def shares_seen(make_program, loader: str, count: int = 3, scheme: str = "iid"):
         ("DataLoader(data, batch_size=40, shuffle=True)", range(40)),
         ("DataLoader(data, batch_size=7)", range(40)),
         ("DataLoader(data, batch_size=4, sampler=SubsetRandomSampler(range(0, 30)))", range(30)),
+        ("DataLoader(data, batch_size=4, sampler=range(5, 31))", range(5, 31)),
         ("DataLoader(Subset(data, range(10, 40)), batch_size=4, num_workers=1)", range(10, 40)),
         (
             "DataLoader(ConcatDataset([Subset(data, range(9)), Subset(data, range(20, 31))]))",

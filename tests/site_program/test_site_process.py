@@ -90,7 +90,7 @@ def test_events_on_standard_output_are_alone_there(settings, tmp_path: Path) -> 
     ],
 )
 def test_settings_that_do_not_fit_are_said(settings, tmp_path: Path, capfd, change, said) -> None:
-    arguments = written(settings, tmp_path, **change)
+    arguments = written(settings, tmp_path, parent_pipe=False, **change)
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         assert main([*arguments]) == 4

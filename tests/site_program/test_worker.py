@@ -19,7 +19,6 @@ from nbfed_site.program import Stopped
 from nbfed_site.receipts import Receipts, arrays_digest, verify
 from nbfed_site.worker import Worker
 
-
 POLICY = ReleasePolicy()
 
 

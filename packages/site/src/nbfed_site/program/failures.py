@@ -45,14 +45,13 @@ def _place(error: BaseException, manifest: Manifest) -> tuple[str, str]:
     """Where the innermost frame of the notebook's code is, and its source line."""
     place = source = module = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
-        path = frame.f_code.co_filename
-        name = Path(path).name
-        if name in manifest.modules:
-            module = f"{name}, line {line}"
-        elif name == "slice.py":
-            cell = manifest.locate(line)
-            place, module = f"notebook cell {cell[0]}, line {cell[1]}" if cell else "", ""
-        else:
+        path = Path(frame.f_code.co_filename)
+        found = next((name for name in manifest.modules if path.match(name)), "")
+        if not found and path.name != "slice.py":
             continue
-        source = linecache.getline(path, line).strip()
+        module = f"{found}, line {line}" if found else ""
+        if not found:
+            cell = manifest.locate(line)
+            place = f"notebook cell {cell[0]}, line {cell[1]}" if cell else f"slice.py, line {line}"
+        source = linecache.getline(str(path), line).strip()
     return (f"{place} (in {module})" if place and module else place or module), source

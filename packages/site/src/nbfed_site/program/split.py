@@ -105,11 +105,13 @@ def _drawn_positions(loader: Any) -> NDArray[np.int64] | None:
     """Positions in ``loader.dataset`` that its sampler draws from; None for an unknown sampler."""
     from torch.utils import data
 
-    own_batches = loader.batch_size is None and loader.batch_sampler is not None
-    if isinstance(loader.sampler, data.SubsetRandomSampler) and not own_batches:
-        return np.asarray(loader.sampler.indices, np.int64)
+    sampler = loader.sampler
+    if loader.batch_size is None and loader.batch_sampler is not None:
+        return None
+    if isinstance(sampler, data.SubsetRandomSampler | list | tuple | range):
+        return np.asarray(getattr(sampler, "indices", sampler), np.int64)
     plain = (data.SequentialSampler, data.RandomSampler, data.WeightedRandomSampler)
-    return np.arange(len(loader.dataset)) if type(loader.sampler) in plain and not own_batches else None
+    return np.arange(len(loader.dataset)) if type(sampler) in plain else None
 
 
 def _exposed_labels(dataset: Any) -> NDArray[np.int64] | None:
@@ -194,7 +196,7 @@ def _narrow(loader: Any, keep: NDArray[np.int64]) -> None:
     from torch.utils import data
 
     old, sampler = loader.sampler, None
-    shuffle = keep.size > 0 and not isinstance(old, data.SequentialSampler | data.WeightedRandomSampler)
+    shuffle = keep.size > 0 and isinstance(old, data.RandomSampler | data.SubsetRandomSampler)
     if isinstance(old, data.WeightedRandomSampler):
         number = max(1, round(old.num_samples * keep.size / len(loader.dataset)))
         sampler = data.WeightedRandomSampler(
