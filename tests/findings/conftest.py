@@ -9,6 +9,7 @@ import pytest
 from notebook_federator.analysis import analyse
 from notebook_federator.findings import Finding, examine
 from notebook_federator.notebook import Notebook, read
+from notebook_federator.slicing import cut
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
@@ -98,6 +99,6 @@ def find(spoil: Callable[..., Notebook]) -> Callable[..., tuple[Finding, ...]]:
 
     def find_in(sites: int | None = None, **changes: str) -> tuple[Finding, ...]:
         notebook = spoil(**changes)
-        return examine(notebook, analyse(notebook), sites)
+        return examine(notebook, analyse(notebook), sites, cut)
 
     return find_in

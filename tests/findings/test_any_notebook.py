@@ -9,6 +9,7 @@ from notebook_federator.findings import RULES, examine, render
 from notebook_federator.notebook import Cell, Notebook
 from notebook_federator.notebook.magics import neutralise
 from notebook_federator.notebook.reading import directive_of
+from notebook_federator.slicing import cut
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 LEVELS = {rule.code: rule.levels for rule in RULES}
@@ -48,13 +49,14 @@ CELLS = st.lists(st.tuples(st.sampled_from(cell_sources()), st.sampled_from([""]
 @given(CELLS, st.sampled_from([None, 1, 3]))
 def test_findings_stand_at_places_that_exist(cells: list[tuple[str, str]], sites: int | None) -> None:
     notebook = notebook_of([source for source, _ in cells], [tag for _, tag in cells])
+    with_slice = examine(notebook, analyse(notebook), sites, cut)
     found = examine(notebook, analyse(notebook), sites)
-    for finding in found:
+    assert with_slice == examine(notebook, analyse(notebook), sites, cut)
+    for finding in (*found, *with_slice):
         assert finding.level in LEVELS[finding.code]
         assert finding.message.endswith(".")
         if finding.cell:
             lines = notebook.cell(finding.cell).source.split("\n")
             assert 1 <= finding.line <= len(lines)
-            assert 0 <= finding.column <= finding.end_column <= len(lines[finding.line - 1].encode()) + 1
+            assert 0 <= finding.column <= finding.end_column <= len(lines[finding.line - 1]) + 1
     assert render(found, notebook).endswith(".\n")
-    assert found == examine(notebook, analyse(notebook), sites)

@@ -11,6 +11,7 @@ from nbfed_site.contracts import NotebookUnreadable
 from notebook_federator.analysis import analyse
 from notebook_federator.findings import examine, render
 from notebook_federator.notebook import read
+from notebook_federator.slicing import cut
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -42,14 +43,14 @@ def test_notebooks_are_what_the_sources_say(maker: ModuleType) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_findings_are_the_golden_ones(name: str) -> None:
     notebook = read(FIXTURES / "notebooks" / f"{name}.ipynb")
-    text = render(examine(notebook, analyse(notebook)), notebook)
+    text = render(examine(notebook, analyse(notebook), cut=cut), notebook)
     assert text == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_notebooks_that_can_run_are_let_through(name: str) -> None:
     notebook = read(FIXTURES / "notebooks" / f"{name}.ipynb")
-    errors = [found for found in examine(notebook, analyse(notebook), 3) if found.level == "error"]
+    errors = [found for found in examine(notebook, analyse(notebook), 3, cut) if found.level == "error"]
     warned_only = {"hard_coded_cuda", "network_use"}
     assert (not errors) == (name in FEDERABLE | warned_only)
 

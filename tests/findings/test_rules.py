@@ -30,6 +30,7 @@ LATER = {
     "train": "#| federate: train\nfor x, y in loader:\n    net(x).sum().backward()",
     "test": "#| federate: test\naccuracy = sum(float(net(x).mean()) for x, y in loader)",
 }
+SKIPPED = "cfg = {}\n=== code\n#| federate: skip\ncfg['lr'] = 0.1"
 UNFILLED = """\
 ### START CODE HERE ###
     # loss = ...
@@ -73,6 +74,8 @@ BROKEN = [
         "warning",
         "lr",
     ),
+    Case("NF104", {"before": SKIPPED, "train": TRAIN + "net.lr = cfg['lr']"}, "warning", "cfg"),
+    Case("NF104", {"before": "#| federate: skip\nlr = 1", "train": TRAIN + "net.lr = lr"}, "error", "lr"),
     Case("NF105", {"data": LOAD.format('x = open("/home/ines/x.csv")')}, "error", '"/home/ines/x.csv"'),
     Case("NF105", {"data": LOAD.format('x = open(r"C:\\Users\\Ines\\x.csv")')}, "error"),
     Case(

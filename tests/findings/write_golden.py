@@ -5,6 +5,7 @@ from pathlib import Path
 from notebook_federator.analysis import analyse
 from notebook_federator.findings import RULES, examine, reference, render
 from notebook_federator.notebook import read
+from notebook_federator.slicing import cut
 
 TESTS = Path(__file__).resolve().parent.parent
 
@@ -14,5 +15,5 @@ if __name__ == "__main__":
     for path in sorted((TESTS / "fixtures" / "notebooks").glob("*.ipynb")):
         if path.stem != "corrupt":
             notebook = read(path)
-            text = render(examine(notebook, analyse(notebook)), notebook)
+            text = render(examine(notebook, analyse(notebook), cut=cut), notebook)
             (TESTS / "findings" / "golden" / f"{path.stem}.txt").write_text(text, encoding="utf-8")

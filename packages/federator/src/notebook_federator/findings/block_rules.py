@@ -110,10 +110,8 @@ class NotCut:
     remedy = "Do what the message says; mark more cells, or move code between them."
 
     def check(self, facts: Facts) -> Iterator[Finding]:
-        """Pass on what the cutting of the slice says, unless another rule already does."""
-        blocks = {block.role: block for block in facts.analysis.blocks}
-        whole = all(role in blocks for role in NEEDED) and not facts.unfilled
-        if facts.blocked is None or not whole or any(_uncallable(facts, b) for b in blocks.values()):
+        """Pass on what the cutting of the slice says."""
+        if facts.blocked is None:
             return
         match = _WHERE.search(facts.blocked.where)
         place = Place(int(match[1]), int(match[2])) if match else None
@@ -174,10 +172,8 @@ class OnlySuggested:
             if block.role not in NEEDED or facts.analysis.block(block.role):
                 continue
             cells = ", ".join(map(str, block.cells))
-            reason = f" ({block.reason})" if block.reason else ""
-            message = f"Cell {cells} looks like the role {block.role}{reason}, but is not marked."
-            if len(block.cells) > 1:
-                message = f"Cells {cells} look like the role {block.role}{reason}, but are not marked."
+            seems = block.reason or f"it seems to be in cell {cells}"
+            message = f"No cell is marked {block.role}, but {seems}."
             yield at(block.place, self.code, "error", message, self.remedy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..analysis import Analysis
 from ..notebook import Notebook
 from .block_rules import BadMark, MissingBlock, NotCut, OnlySuggested, UnfilledTemplate, WrongSignature
-from .facts import gather
+from .facts import Cut, gather
 from .module_rules import LocalHelper, UnknownVersion
 from .path_rules import AbsolutePath, PathOutsideData
 from .return_rules import OddMetric, UnreleasableReturn
@@ -39,13 +39,19 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def examine(notebook: Notebook, analysis: Analysis, sites: int | None = None) -> tuple[Finding, ...]:
+def examine(
+    notebook: Notebook, analysis: Analysis, sites: int | None = None, cut: Cut | None = None
+) -> tuple[Finding, ...]:
     """What the author should know about ``notebook``, errors first, then by place and code.
 
-    ``sites`` is how many sites the federation has, where known. Runs none of the notebook's code.
+    ``sites`` is how many sites the federation has, where known. ``cut`` cuts the slice: with it, rules look
+    at what the slice really holds, and say why where none can be cut and no other rule does. Runs none of
+    the notebook's code.
     """
-    facts = gather(notebook, analysis, sites)
+    facts = gather(notebook, analysis, sites, cut)
     found = {finding for rule in RULES for finding in rule.check(facts)}
+    if any(finding.level == "error" and finding.code != NotCut.code for finding in found):
+        found = {finding for finding in found if finding.code != NotCut.code}
     return tuple(sorted(found, key=_order))
 
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from nbfed_site.contracts import NotebookBlocked
+from nbfed_site.contracts import Manifest, NotebookBlocked
 
-from ..analysis import Analysis, Block, Place, Statement, carried_statements
+from ..analysis import Analysis, Place, Statement, carried_statements
+from ..analysis.habits import DATA_NAME
 from ..notebook import Notebook, Role
-from ..slicing import cut
 
-_START, _END = (re.compile(rf"#[ #]*{word} CODE HERE[ #]*", re.IGNORECASE) for word in ("START", "END"))
-_COMMENT = re.compile(r"#.*|^\s*(?:raise NotImplementedError.*|pass|\.\.\.)$", re.MULTILINE)
 NEEDED: tuple[Role, ...] = ("data", "model", "train", "test")
+
+
+class CutModule(Protocol):
+    """A slice, as far as rules look at it."""
+
+    @property
+    def text(self) -> str:
+        """The module's source."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Where its lines come from."""
+
+
+Cut = Callable[[Analysis], CutModule]
+"""Cuts a notebook's slice, or raises NotebookBlocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class Facts:
     Attributes:
         carried: the statements that a slice would hold, in notebook order.
         spots: every syntax node in them, outer nodes first; docstrings and annotations left out.
-        shown: the slice's own lines by cell and line; empty where it cannot be cut.
+        shown: the slice's own lines by cell and line; empty where it was not cut.
         blocked: why it cannot be cut.
         unfilled: roles whose block is still the template.
         sites: how many sites the federation has, where known.
@@ -74,6 +88,9 @@ class Facts:
 
     def is_replaced(self, spot: Spot) -> bool:
         """Whether a parameter of the federation takes the place of the literal at ``spot``."""
+        if not self.shown:
+            target = getattr(spot.statement.node, "targets", [None])[0]
+            return isinstance(target, ast.Name) and bool(DATA_NAME.match(target.id))
         place = self.place(spot.statement, spot.node)
         shown = self.shown.get((place.cell, place.line))
         line = self.notebook.cell(place.cell).source.split("\n")[place.line - 1]
@@ -85,26 +102,30 @@ def characters(line: str, offset: int) -> int:
     return len(line.encode()[:offset].decode(errors="ignore"))
 
 
-def gather(notebook: Notebook, analysis: Analysis, sites: int | None) -> Facts:
+def gather(notebook: Notebook, analysis: Analysis, sites: int | None, cut: Cut | None) -> Facts:
     """Prepare what the rules need, once."""
-    shown, blocked = _shown(analysis)
+    shown, blocked = _shown(analysis, cut)
     indices = _carried(analysis, shown) if shown else carried_statements(analysis)
     carried = tuple(analysis.statements[index] for index in indices)
     spots = tuple(spot for statement in carried for spot in _spots(statement, statement.node, ()))
-    unfilled = frozenset(block.role for block in analysis.blocks if _is_unfilled(block, analysis))
+    unfilled = frozenset(block.role for block in analysis.blocks if block.template and block.role in NEEDED)
     return Facts(notebook, analysis, carried, spots, shown, blocked, unfilled, sites)
 
 
-def _shown(analysis: Analysis) -> tuple[Mapping[tuple[int, int], str], NotebookBlocked | None]:
+def _shown(
+    analysis: Analysis, cut: Cut | None
+) -> tuple[Mapping[tuple[int, int], str], NotebookBlocked | None]:
     """The lines of the notebook's slice by where they come from, or why it cannot be cut."""
+    if cut is None:
+        return {}, None
     try:
-        slice_ = cut(analysis)
+        module = cut(analysis)
     except NotebookBlocked as blocked:
         return {}, blocked
-    lines = slice_.text.split("\n")
+    lines = module.text.split("\n")
     return {
         (span.cell, span.cell_line + offset): lines[span.slice_line - 1 + offset]
-        for span in slice_.manifest.spans
+        for span in module.manifest.spans
         for offset in range(span.count)
     }, None
 
@@ -118,15 +139,6 @@ def _carried(analysis: Analysis, shown: Collection[tuple[int, int]]) -> tuple[in
             for line in range(statement.place.line, max(statement.place.end_line, statement.place.line) + 1)
         )
     )
-
-
-def _is_unfilled(block: Block, analysis: Analysis) -> bool:
-    """Whether nothing but comments and ``raise NotImplementedError`` stands between a block's marks."""
-    if block.role not in NEEDED or block.name is None:
-        return False
-    parts = _START.split(analysis.source(block.place))[1:]
-    between = [_END.split(part)[0] for part in parts]
-    return block.template or any(not _COMMENT.sub("", part).strip() for part in between)
 
 
 def _spots(statement: Statement, node: ast.AST, around: tuple[ast.AST, ...]) -> Iterator[Spot]:
