@@ -46,6 +46,7 @@ def analyse(notebook: Notebook) -> Analysis:
         read_message_length(statements),
         _framework(needed),
         _unresolved(flow, every, blocks),
+        flow,
     )
 
 
@@ -74,6 +75,8 @@ def needs_of(block: Block, statements: Sequence[Statement]) -> list[Need]:
 
 def flow_of(analysis: Analysis) -> Flow:
     """The dataflow of an analysed notebook."""
+    if analysis.flow is not None:
+        return analysis.flow
     local = {module.module.split(".")[0] for module in analysis.modules}
     skipped = _indices(analysis.statements, analysis.skipped)
     return trace(analysis.statements, skipped, foreign_modules(analysis.requirements) | local)

@@ -160,6 +160,7 @@ def _requirement(word: str, place: Place) -> Requirement | None:
     return Requirement(match["name"] + (match["extra"] or ""), spec, (), "pip line", place)
 
 
+@functools.cache
 def _version(distribution: str) -> str:
     """The installed version as a pin, without its build tag (``+cpu``); empty where not installed."""
     try:

@@ -12,9 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .changes import Change, Follower, Functions, Knowledge, all_functions
-from .effects import Body, Root, body
+from .effects import Body, Root
 from .habits import PRESENTATION
-from .scopes import uses
 from .shapes import Statement
 
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__class__", "__builtins__"}
@@ -170,7 +169,7 @@ class _Tracer:
         if skip:
             self.changed.append(frozenset())
             return
-        found = body([statement.node])
+        found = statement.body
         functions = tuple(all_functions(found))
         self.functions[statement.index] = functions
         self.deferred[statement.index] = statement.deferred
@@ -257,7 +256,7 @@ class _Tracer:
             keep = old is not None and name not in statement.certain
             made[name] = _joined(old, value) if keep and old else value
         self.env.update(made)
-        for name in uses(statement.node).deletes:
+        for name in statement.deletes:
             self.env.pop(name, None)
 
     def _modules(self, statement: Statement, name: str) -> frozenset[str]:

@@ -116,6 +116,8 @@ def _statement(index: int, cell: int, node: ast.stmt) -> Statement:
         writes=frozenset(names.writes),
         calls=frozenset(".".join(site.callee) for site in found.sites),
         imports=tuple(imports_of(node, cell)),
+        deletes=frozenset(names.deletes),
+        body=found,
     )
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nbfed_site.contracts import Scalar
 
 from ..notebook import Notebook, Role
+from .effects import Body
+
+if TYPE_CHECKING:
+    from .flow import Flow
 
 Rule = Literal["bare name", "cell mark", "suggestion"]
 Framework = Literal["torch", "keras", "sklearn", "unknown"]
@@ -58,7 +62,9 @@ class Statement:
         mutates: names whose objects it may change in place when it runs.
         writes: names that functions in it bind by ``global`` when they are called.
         calls: dotted names of what it calls when it runs (``torch.manual_seed``, ``df.head``).
-        imports: what it imports.
+        imports: what it imports, inside functions too.
+        deletes: names that it unbinds with ``del``.
+        body: its calls, aliases and functions.
     """
 
     index: int
@@ -72,6 +78,8 @@ class Statement:
     writes: frozenset[str] = frozenset()
     calls: frozenset[str] = frozenset()
     imports: tuple[Import, ...] = ()
+    deletes: frozenset[str] = frozenset()
+    body: Body = field(default_factory=Body, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +218,7 @@ class Analysis:
         strategy, rounds: from the aggregation block or a ``start_server`` call.
         grpc_max_message_length: where it is set; accepted and without meaning here.
         unresolved: names that blocks need and nothing defines.
+        flow: the dataflow between the statements.
     """
 
     notebook: Notebook
@@ -226,6 +235,7 @@ class Analysis:
     grpc_max_message_length: Place | None = None
     framework: Framework = "unknown"
     unresolved: tuple[Unresolved, ...] = ()
+    flow: Flow | None = field(default=None, repr=False, compare=False)
 
     def block(self, role: Role) -> Block | None:
         """The recognised block that plays ``role``, or None."""
