@@ -30,6 +30,7 @@ LATER = {
     "train": "#| federate: train\nfor x, y in loader:\n    net(x).sum().backward()",
     "test": "#| federate: test\naccuracy = sum(float(net(x).mean()) for x, y in loader)",
 }
+OWN_RUN = "net, log = Model(), train(Model(), *load_data('d')[:2], 1)"
 SKIPPED = "cfg = {}\n=== code\n#| federate: skip\ncfg['lr'] = 0.1"
 UNFILLED = """\
 ### START CODE HERE ###
@@ -174,6 +175,7 @@ SOUND = [
     ),
     Case("NF104", {"train": TRAIN + "net.lr = learning_rate", "after": "learning_rate = 0.1"}),
     Case("NF104", {"after": "net = Model()\nfor x, y in load_data('d')[0]:\n    pass"}),
+    Case("NF104", {"before": "log = []", "train": TRAIN + "log.append(1)", "after": OWN_RUN}),
     Case("NF104", {"before": "sum([1])", "after": "def sum(x):\n    return 0"}),
     Case("NF105", {"after": 'torch.save(1, "/home/ines/last.pt")'}),
     Case("NF105", {"before": 'data_path = "/home/ines/data"'}),
@@ -227,6 +229,7 @@ SOUND = [
     Case("NF115", {"data": LOAD.format('x = open(os.path.join(data_path, "csv/labels.csv"))')}),
     Case("NF115", {"data": LOAD.format('x = ", ".join(["a.csv"]); y = x.load("model")')}),
     Case("NF115", {"train": TRAIN + 'f = open("log.txt", "w")'}),
+    Case("NF115", {"train": TRAIN + 'torch.save(net, "best.pt"); net = torch.load("best.pt")'}),
     Case("NF115", {"after": 'x = np.loadtxt("mean.csv")'}),
     Case("NF116", {"before": "!pip install torch\n%matplotlib inline\n!nvidia-smi"}),
     Case("NF116", {"train": "%%time\n" + TRAIN + "net.train()"}),

@@ -42,7 +42,7 @@ class LocalHelper:
                 continue
             seen.add(name)
             if imported.level or name in guessed - local:
-                shown = "." * imported.level + imported.module
+                shown = "." * imported.level + imported.module if imported.level else name
                 message = f"{shown} is neither installed here nor a file beside the notebook."
                 yield at(imported.place, self.code, "error", message, self._step(imported))
             elif name in local:

@@ -55,7 +55,8 @@ class PathOutsideData:
     remedy = "Build the path from data_path: os.path.join(data_path, ...)."
 
     def check(self, facts: Facts) -> Iterator[Finding]:
-        """Look at the first argument of calls that read files."""
+        """Look at the first argument of calls that read files which the slice does not write itself."""
+        own = _files_written(facts)
         for spot in facts.spots:
             if not isinstance(spot.node, ast.Call) or not spot.node.args or facts.is_replaced(spot):
                 continue
@@ -63,7 +64,7 @@ class PathOutsideData:
             if name not in _READERS or not isinstance(path, ast.Constant) or not isinstance(path.value, str):
                 continue
             text = path.value
-            if _RELATIVE.match(text) and not _ABSOLUTE.match(text) and not _written(spot.node):
+            if _RELATIVE.match(text) and not _ABSOLUTE.match(text) and text not in own:
                 message = f"{_shown(text)} is read from beside the notebook; a site has only its data folder."
                 yield at(facts.place(spot.statement, path), self.code, "warning", message, self.remedy)
 
@@ -81,7 +82,14 @@ def _continues(spot: Spot) -> bool:
     return isinstance(parent, ast.BinOp) and parent.right is spot.node
 
 
-def _written(call: ast.Call) -> bool:
+def _files_written(facts: Facts) -> set[str]:
+    """Literal arguments of calls that write, such as ``torch.save(net.state_dict(), "best.pt")``."""
+    calls = [spot.node for spot in facts.spots if isinstance(spot.node, ast.Call) and _writes(spot.node)]
+    arguments = [argument for call in calls for argument in call.args]
+    return {a.value for a in arguments if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+
+
+def _writes(call: ast.Call) -> bool:
     """A call that writes: ``open(path, "w")``, ``np.save``."""
     mode = call.args[1] if len(call.args) > 1 else None
     mode = next((word.value for word in call.keywords if word.arg == "mode"), mode)

@@ -52,13 +52,14 @@ class HiddenState:
         defining = [other for other in others if name in other.defines]
         before = [other for other in defining if other.index < reader.index]
         after = [other for other in defining if other.index > reader.index]
+        again = [other for other in after if _plain(other) and other in facts.carried]
         if not before and after and name in reader.reads and name not in reader.defines:
             message = f"{name} is used here, but only cell {after[0].place.cell} below defines it."
             place = self._use(facts, reader, name)
             yield at(place, self.code, "error", message, "Move the definition above this cell.")
-        elif before and after and name in reader.deferred and name not in reader.reads and _plain(after[-1]):
+        elif before and again and name in reader.deferred and name not in reader.reads:
             message = (
-                f"{name} is set in cell {before[-1].place.cell} and again in cell {after[-1].place.cell}, "
+                f"{name} is set in cell {before[-1].place.cell} and again in cell {again[-1].place.cell}, "
                 f"after this use; the last value counts."
             )
             place = self._use(facts, reader, name)
