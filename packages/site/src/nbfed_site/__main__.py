@@ -143,12 +143,12 @@ def _up(settings: Settings, events: EventLog) -> None:
         _follow_parent()
     certificates = Path(settings.root_certificates) if settings.root_certificates else None
     connection = link.LinkSettings(
-        server=settings.server,
-        name=settings.name,
-        key_path=Path(settings.key),
-        root_certificates=certificates,
-        wire=settings.wire,
-        heartbeat_seconds=settings.heartbeat_seconds,
+        settings.server,
+        settings.name,
+        Path(settings.key),
+        certificates,
+        settings.wire,
+        settings.heartbeat_seconds,
     )
     try:
         link.run(connection, worker.handle, stop, events, worker.describe)

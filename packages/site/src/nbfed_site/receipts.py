@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .contracts import (
     Array,
@@ -56,18 +56,11 @@ class Receipts:
         Raises:
             StorageFull: it cannot be written.
         """
-        entry: dict[str, Any] = {
-            "sequence": self._last.sequence + 1 if self._last else 0,
-            "at": self._now().isoformat(timespec="seconds"),
-            "event": event,
-            "task_id": task.task_id,
-            "kind": task.kind,
-            "round": task.round,
-            "arrays_digest": arrays_digest(arrays) if arrays is not None else "",
-            "details": dict(details),
-            "previous": self._last.hash if self._last else _FIRST,
-        }
-        receipt = Receipt(**entry, hash=json_digest(entry))
+        sequence, previous = (self._last.sequence + 1, self._last.hash) if self._last else (0, _FIRST)
+        at = self._now().isoformat(timespec="seconds")
+        about = (task.task_id, task.kind, task.round, arrays_digest(arrays) if arrays is not None else "")
+        receipt = Receipt(sequence, at, event, *about, dict(details), previous, "")
+        receipt = replace(receipt, hash=_hash(receipt))
         try:
             with self._path.open("ab") as file:
                 file.write(canonical_json(asdict(receipt)) + b"\n")
@@ -89,9 +82,7 @@ def verify(path: Path) -> Receipt | None:
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
         try:
             receipt = Receipt(**json.loads(line))
-            fields = asdict(receipt)
-            sound = json_digest({name: fields[name] for name in fields if name != "hash"}) == receipt.hash
-            sound = sound and line == canonical_json(fields) + b"\n"
+            sound = _hash(receipt) == receipt.hash and line == canonical_json(asdict(receipt)) + b"\n"
         except (ValueError, TypeError):
             sound = False
         if not sound or receipt.sequence != number or receipt.previous != (last.hash if last else _FIRST):
@@ -100,6 +91,12 @@ def verify(path: Path) -> Receipt | None:
             )
         last = receipt
     return last
+
+
+def _hash(receipt: Receipt) -> str:
+    fields = asdict(receipt)
+    del fields["hash"]
+    return json_digest(fields)
 
 
 def arrays_digest(arrays: Arrays) -> str:

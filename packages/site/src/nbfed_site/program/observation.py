@@ -61,23 +61,20 @@ class TestObserver:
         self._active = False
         self._problem = ""
         if whole is not None:
-            self.begin(True, whole)
-            self.batch(True, whole)
+            self.begin(whole)
+            self.batch(whole)
 
-    def begin(self, watched: bool, loader: Any) -> None:
-        self._active, self._pending = watched, None
-        if watched:
-            self._passes.append(_Pass())
+    def begin(self, loader: Any) -> None:
+        self._passes.append(_Pass())
 
-    def batch(self, watched: bool, batch: Any) -> None:
-        self._active = watched
-        if watched:
-            self._passes[-1].batches += 1
-            self._pending = as_classes(label_of(batch))
-            if self._pending is None:
-                self._problem = "the labels are not classes"
+    def batch(self, batch: Any) -> None:
+        self._active = True
+        self._passes[-1].batches += 1
+        self._pending = as_classes(label_of(batch))
+        if self._pending is None:
+            self._problem = "the labels are not classes"
 
-    def end(self) -> None:
+    def rest(self) -> None:
         self._active = False
 
     def output(self, scores: NDArray[np.float64] | None) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from ..arrays import ModelAdapter, adapt
 from ..contracts import (
     DEFAULT_METRICS,
@@ -22,18 +20,17 @@ from ..contracts import (
     Scalar,
     SiteCard,
     SiteCodeFailed,
-    SiteDataFailed,
     derive_seed,
 )
 from .failures import Stopped, code_failure
 from .observation import TestObserver, disagreement
 from .partition import Partition
+from .sitedata import SiteData, take_splits
 from .source import parameter_values, read_slice
-from .split import Count, is_whole, take
+from .split import is_whole
 from .state import Snapshot, seed_all
 from .watch import Pacer, Progress, watching
 
-_NO_DATA = "Check the site's data folder; a loader that is no DataLoader needs num_examples beside it."
 _ALIASES = {"acc": "accuracy"}
 
 
@@ -60,7 +57,7 @@ class Program:
         self._partition, self._report = partition, on_progress
         self._module = ModuleType("__main__")
         self._names = self._module.__dict__
-        self._counts: dict[str, Count | None] = {}
+        self._data: SiteData
         self._model: ModelAdapter
         self._snapshot: Snapshot
         self._fresh = False
@@ -81,25 +78,15 @@ class Program:
             SiteCodeFailed: the notebook's code raised, or no sample can be read.
             SiteDataFailed: there is nothing to train on.
         """
-        self._counts.clear()
         self._names.clear()
         self._names.update(ModuleType("__main__").__dict__ | self._values)
         seed_all(derive_seed(seed, "data"))
         self._run("setup")
         self._run("data")
-        warnings = self._take_splits()
+        with self._as_main():
+            self._data = take_splits(self._names, self.manifest, self._partition, self._report)
         self._build_model(seed)
-        known = {split: count for split, count in self._counts.items() if count is not None}
-        classes = {
-            split: _by_class(count.classes) for split, count in known.items() if count.classes is not None
-        }
-        return SiteCard(
-            samples={split: self._samples(split) for split in self._counts},
-            classes=classes,
-            unreadable={split: count.unreadable for split, count in known.items()},
-            arrays=self._model.specs(),
-            warnings=(*warnings, *_card_warnings(known, classes)),
-        )
+        return self._data.card(self._model.specs())
 
     def initial(self, seed: int) -> Arrays:
         """The arrays of a freshly built model; they may share its memory until the next task."""
@@ -116,15 +103,16 @@ class Program:
             SiteCodeFailed: the notebook's code raised.
         """
         self._begin(arrays, config)
-        epochs, mu = int(config.get("epochs", 0)), float(config.get("proximal_mu", 0))
-        pacer = Pacer("train", epochs, self._report)
+        mu = float(config.get("proximal_mu", 0))
+        epochs = [self._names[name] for name in self._epochs_names()]
+        pacer = Pacer(int(epochs[0]) if epochs else 0, self._report)
         with ExitStack() as stack:
             stack.callback(self._rewind)
             if mu > 0:
                 stack.enter_context(self._model.proximal(arrays, mu))
             stack.enter_context(watching(self._names, self.manifest.names.train_loader, pacer))
             self._run("train")
-            return self._adapter().read(), self._samples("train")
+            return self._adapter().read(), self._data.samples("train") or 0
 
     def evaluate(self, arrays: Arrays, config: Mapping[str, Scalar]) -> Evaluation | None:
         """Run the test block on ``arrays``; None where the test set is empty.
@@ -135,8 +123,7 @@ class Program:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
         """
-        count = self._counts.get("test")
-        if count is not None and not count.samples:
+        if self._data.samples("test") == 0:
             return None
         self._begin(arrays, config)
         loader = self._names.get(self.manifest.names.test_loader or "")
@@ -153,7 +140,7 @@ class Program:
         confusion, problem = observer.result()
         warning = f"No confusion counts: {problem}." if problem else ""
         if confusion is None:
-            return Evaluation(self._samples("test"), metrics, warnings=(warning,))
+            return Evaluation(self._data.samples("test") or 0, metrics, warnings=(warning,))
         warning = disagreement(confusion, metrics.get("accuracy"))
         labels = tuple(str(label) for label in range(len(confusion)))
         return Evaluation(sum(map(sum, confusion)), metrics, confusion, labels, (warning,) if warning else ())
@@ -161,8 +148,10 @@ class Program:
     def _metrics(self) -> dict[str, Any]:
         """What the test gave, by name: of loose names only those that are known metrics."""
         names = self.manifest.names
-        loose = {_metric_name(name): self._names[name] for name in names.metrics if name in self._names}
-        metrics = {name: value for name, value in loose.items() if name in DEFAULT_METRICS}
+        loose = {_metric_name(name): self._names.get(name) for name in names.metrics}
+        metrics = {
+            name: value for name, value in loose.items() if name in DEFAULT_METRICS and _is_number(value)
+        }
         result = self._names.get(names.test_result or "")
         if isinstance(result, Mapping):
             metrics |= {_metric_name(str(name)): value for name, value in result.items()}
@@ -172,48 +161,6 @@ class Program:
         elif result is not None:
             metrics["result"] = result
         return metrics
-
-    def _take_splits(self) -> list[str]:
-        names, warnings, taken = self.manifest.names, [], dict[int, Count | None]()
-        loaders = {
-            "train": names.train_loader,
-            "validation": names.validation_loader,
-            "test": names.test_loader,
-        }
-        for split, name in loaders.items():
-            loader = self._names.get(name) if name else None
-            if name is None or loader is None:
-                if split == "train" and self._partition is not None:
-                    raise SiteDataFailed("The notebook's data cannot be shared: no training loader is known.")
-                continue
-            if id(loader) not in taken:
-                with self._as_main():
-                    self._names[name], taken[id(loader)] = take(loader, self._partition, self._read_progress)
-            self._counts[split] = count = taken[id(loader)]
-            if count is not None and count.error is not None:
-                raise code_failure("data", count.error, self.manifest) from count.error
-            stated = self._stated(split)
-            if self._partition is None and count is not None and stated not in (None, count.samples):
-                warnings.append(
-                    f"{split}: the notebook says {stated} samples, its loader has {count.samples}."
-                )
-        if "train" in self._counts and not self._samples("train"):
-            raise SiteDataFailed(
-                "There is no training sample at this site.", hint="Check the site's data folder."
-            )
-        return warnings
-
-    def _stated(self, split: str) -> int | None:
-        numbers = self._names.get(self.manifest.names.num_examples or "")
-        key = {"train": "trainset", "validation": "valset", "test": "testset"}[split]
-        return int(numbers[key]) if isinstance(numbers, Mapping) and key in numbers else None
-
-    def _samples(self, split: str) -> int:
-        count = self._counts.get(split)
-        return count.samples if count is not None else self._stated(split) or 0
-
-    def _read_progress(self, done: int, size: int) -> None:
-        self._report(Progress("prepare", 0, 0, done, size))
 
     def _build_model(self, seed: int) -> None:
         seed_all(derive_seed(seed, "model"))
@@ -233,9 +180,11 @@ class Program:
         self._model.rewind()
         self._model.load(arrays)
         self._snapshot.restore(int(config.get("seed", 0)))
-        for parameter in self.manifest.parameters:
-            if parameter.meaning == "epochs" and "epochs" in config:
-                self._names[parameter.name] = int(config["epochs"])
+        if "epochs" in config:
+            self._names.update(dict.fromkeys(self._epochs_names(), int(config["epochs"])))
+
+    def _epochs_names(self) -> list[str]:
+        return [item.name for item in self.manifest.parameters if item.meaning == "epochs"]
 
     def _rewind(self) -> None:
         self._model.rewind()
@@ -263,25 +212,9 @@ class Program:
 
 def _metric_name(name: str) -> str:
     words = [word for word in name.lower().split("_") if word not in ("test", "val", "avg", "mean", "final")]
-    short = "_".join(words)
+    short = "_".join(words) or name
     return _ALIASES.get(short, short)
 
 
-def _by_class(classes: Any) -> dict[str, int]:
-    values, counts = np.unique(classes, return_counts=True)
-    return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _card_warnings(counts: Mapping[str, Count], classes: Mapping[str, Mapping[str, int]]) -> list[str]:
-    warnings = []
-    for split, count in counts.items():
-        if count.unreadable:
-            total = count.samples + count.unreadable
-            warnings.append(
-                f"{split}: {count.unreadable} of {total} samples cannot be read and are left out."
-            )
-        if not count.samples:
-            warnings.append(f"{split}: there is no sample.")
-        elif len(classes.get(split, ())) == 1:
-            warnings.append(f"{split}: all samples are of one class.")
-    return warnings
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or getattr(value, "shape", None) == ()

@@ -28,6 +28,13 @@ class Count:
     unreadable: int = 0
     error: Exception | None = None
 
+    def by_class(self) -> dict[str, int] | None:
+        """Samples of each class."""
+        if self.classes is None:
+            return None
+        values, counts = np.unique(self.classes, return_counts=True)
+        return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
+
 
 def take(loader: Any, partition: Partition | None, report: Report) -> tuple[Any, Count | None]:
     """The loader of this site's readable share, and its count; None where ``loader`` cannot be counted.
@@ -123,11 +130,8 @@ def _exposed_labels(dataset: Any) -> NDArray[np.int64] | None:
         return None if base is None else base[np.asarray(dataset.indices, np.int64)]
     if isinstance(dataset, data.ConcatDataset):
         parts = [_exposed_labels(part) for part in dataset.datasets]
-        return (
-            None
-            if any(part is None for part in parts)
-            else np.concatenate([p for p in parts if p is not None])
-        )
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
     if isinstance(dataset, data.TensorDataset):
         return as_classes(label_of(dataset.tensors))
     for name in ("targets", "labels", "label", "y"):

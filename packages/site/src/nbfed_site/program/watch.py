@@ -15,7 +15,7 @@ from .split import is_dataloader, is_whole
 class Progress:
     """How far a phase is; all counts are 1-based, 0 where not known."""
 
-    phase: Literal["prepare", "train", "test"]
+    phase: Literal["prepare", "train"]
     epoch: int
     epochs: int
     batch: int
@@ -23,42 +23,37 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Hears of passes over the watched loader (``watched``) and over any other."""
+    """Hears of passes over the watched loader."""
 
-    def begin(self, watched: bool, loader: Any) -> None:
+    def begin(self, loader: Any) -> None:
         """A pass begins."""
 
-    def batch(self, watched: bool, batch: Any) -> None:
+    def batch(self, batch: Any) -> None:
         """A batch is about to be given to the notebook's code."""
 
-    def end(self) -> None:
-        """A pass is over."""
+    def rest(self) -> None:
+        """The pass is over, or another loader gives the next batch."""
 
 
 class Pacer:
-    """Reports progress at most twice a second, and each new epoch."""
+    """Reports training at most twice a second, and each new epoch."""
 
-    def __init__(
-        self, phase: Literal["train", "test"], epochs: int, report: Callable[[Progress], None]
-    ) -> None:
-        self._phase, self._epochs, self._report = phase, epochs, report
+    def __init__(self, epochs: int, report: Callable[[Progress], None]) -> None:
+        self._epochs, self._report = epochs, report
         self._epoch = self._batch = self._batches = 0
         self._next = 0.0
 
-    def begin(self, watched: bool, loader: Any) -> None:
-        if watched:
-            self._epoch, self._batch = self._epoch + 1, 0
-            self._batches = len(loader) if hasattr(loader, "__len__") else 0
-            self._next = 0.0
+    def begin(self, loader: Any) -> None:
+        self._epoch, self._batch, self._next = self._epoch + 1, 0, 0.0
+        self._batches = len(loader) if hasattr(loader, "__len__") else 0
 
-    def batch(self, watched: bool, batch: Any) -> None:
-        if watched:
-            self._batch += 1
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + 0.5
-                self._report(Progress(self._phase, self._epoch, self._epochs, self._batch, self._batches))
+    def batch(self, batch: Any) -> None:
+        self._batch += 1
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 0.5
+            self._report(Progress("train", self._epoch, self._epochs, self._batch, self._batches))
 
-    def end(self) -> None:
+    def rest(self) -> None:
         """Nothing to say."""
 
 
@@ -69,7 +64,7 @@ class _Watched:
         self._loader, self._listener = loader, listener
 
     def __iter__(self) -> Iterator[Any]:
-        return _passed(self._loader, True, iter(self._loader), self._listener)
+        return _passed(self._loader, iter(self._loader), self._listener)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -105,7 +100,8 @@ def _watching_dataloaders(target: Any, listener: Listener) -> Iterator[None]:
     original = DataLoader.__iter__
 
     def iterate(self: Any) -> Iterator[Any]:
-        return _passed(self, target is None or self is target, original(self), listener)
+        passing = _passed if target is None or self is target else _passed_by
+        return passing(self, original(self), listener)
 
     DataLoader.__iter__ = iterate  # type: ignore[method-assign, assignment]
     try:
@@ -114,9 +110,15 @@ def _watching_dataloaders(target: Any, listener: Listener) -> Iterator[None]:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
 
 
-def _passed(loader: Any, watched: bool, batches: Iterator[Any], listener: Listener) -> Iterator[Any]:
-    listener.begin(watched, loader)
+def _passed(loader: Any, batches: Iterator[Any], listener: Listener) -> Iterator[Any]:
+    listener.begin(loader)
     for batch in batches:
-        listener.batch(watched, batch)
+        listener.batch(batch)
         yield batch
-    listener.end()
+    listener.rest()
+
+
+def _passed_by(loader: Any, batches: Iterator[Any], listener: Listener) -> Iterator[Any]:
+    for batch in batches:
+        listener.rest()
+        yield batch
