@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from .analysing import flow_of, needs_of
 from .barring import barred
+from .effects import dotted
+from .flow import Flow, Need
+from .habits import DRAWING
 from .shapes import Analysis, Block
 
 
@@ -18,11 +21,48 @@ def carried_statements(analysis: Analysis) -> tuple[int, ...]:
     blocks = [b for b in (*analysis.blocks, *analysis.suggestions) if b.role not in ("aggregate", "skip")]
     flow = flow_of(analysis)
     flow = flow.barring(barred(analysis, flow, blocks))
-    needs = [need for block in blocks for need in needs_of(block, analysis.statements)]
+    needs = [need for block in blocks for need in block_needs(analysis, flow, block)]
     closure = flow.closure(needs, moment_of(analysis, blocks))
-    marked = {index for block in blocks if not block.name for index in block.statements}
-    own = {i for i in marked - flow.barred if not is_import(analysis, i)}
+    own = {index for block in blocks if not block.name for index in own_statements(analysis, flow, block)}
     return tuple(sorted(own | closure.statements.keys()))
+
+
+def block_needs(analysis: Analysis, flow: Flow, block: Block) -> list[Need]:
+    """What a block rests on: its function, or the names that its cells' own statements read."""
+    if block.name:
+        return needs_of(block, analysis.statements)
+    own = own_statements(analysis, flow, block)
+    return [
+        Need(name, index, f"the {block.role} block", firm=name in analysis.statements[index].reads)
+        for index in own
+        for name in sorted(flow.reads(index))
+    ]
+
+
+def own_statements(analysis: Analysis, flow: Flow, block: Block) -> list[int]:
+    """Statements of marked cells that are theirs whoever needs them: no imports, nothing for the eye."""
+    eye = _for_the_eye(analysis)
+    return [i for i in block.statements if i not in flow.barred | eye and not is_import(analysis, i)]
+
+
+def _for_the_eye(analysis: Analysis) -> frozenset[int]:
+    """Bare values, and statements that call or keep something of a plotting module."""
+    drawing: set[str] = set()
+    found: set[int] = set()
+    for statement in analysis.statements:
+        node = statement.node
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            drawing -= statement.defines
+            drawing |= {i.bound for i in statement.imports if i.module.partition(".")[0] in DRAWING}
+            continue
+        value = node.value if isinstance(node, ast.Expr | ast.Assign) else None
+        called = dotted(value.func)[0] if isinstance(value, ast.Call) else ""
+        if called in drawing or called == "display":
+            drawing |= statement.defines
+            found.add(statement.index)
+        elif isinstance(node, ast.Expr) and not statement.calls:
+            found.add(statement.index)
+    return frozenset(found)
 
 
 def moment_of(analysis: Analysis, blocks: Sequence[Block]) -> int:

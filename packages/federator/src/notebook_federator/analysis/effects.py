@@ -120,6 +120,11 @@ def _call_roots(node: ast.Call) -> frozenset[Root]:
     return given | roots(node.func)
 
 
+def _is_fresh(node: ast.expr) -> bool:
+    """Whether ``next`` of it leaves what it stands on alone: ``iter(loader)`` begins anew."""
+    return isinstance(node, ast.Call) and dotted(node.func) == ("iter",)
+
+
 class _Scan:
     """Collects into one :class:`Body`; functions found get bodies of their own."""
 
@@ -211,7 +216,8 @@ class _Scan:
         self.body.aliases.setdefault(name, set()).update(held)
 
     def _call(self, node: ast.Call, *, statement: bool) -> None:
-        args = tuple((None, roots(arg)) for arg in node.args)
+        fresh = dotted(node.func) == ("next",) and all(_is_fresh(arg) for arg in node.args[:1])
+        args = tuple((None, frozenset[Root]() if fresh else roots(arg)) for arg in node.args)
         keywords = tuple((keyword.arg, roots(keyword.value)) for keyword in node.keywords)
         receiver = roots(node.func.value) if isinstance(node.func, ast.Attribute) else frozenset()
         site = CallSite(dotted(node.func), receiver, args + keywords, statement, self.loops > 0)

@@ -51,6 +51,9 @@ EPOCHS_NAME = re.compile(
 )
 """Top-level names that hold the number of epochs: parameters, when they are assigned one integer."""
 
+DRAWING = PRESENTATION - _words("warnings logging tqdm gc time rich wandb mlflow pprint")
+"""Modules that only draw: their calls are left out of marked cells too."""
+
 FLOWER = _words("flwr flower")
 
 _INERT = re.compile(

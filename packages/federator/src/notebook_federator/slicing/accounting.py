@@ -37,6 +37,8 @@ def account(analysis: Analysis, plan: Plan) -> tuple[tuple[Carried, ...], tuple[
             parameter = plan.parameters.get(name)
             if parameter and statement.index in plan.hidden:
                 carried[label] = Carried(label, cell, line, f"parameter ({parameter.meaning})")
+            elif name in plan.made:
+                carried[label] = Carried(label, cell, line, f"made by {plan.made[name]}")
             elif name in kept:
                 carried[label] = Carried(label, cell, line, f"used by {why}")
     dropped = (first[name] for name in first if name not in carried)

@@ -9,11 +9,11 @@ from typing import Literal
 from nbfed_site.contracts import Manifest, Names, NotebookBlocked, Phase, digest
 
 from ..analysis import Analysis, Block
-from ..analysis.analysing import flow_of, needs_of
+from ..analysis.analysing import flow_of
 from ..analysis.arguments import takes
 from ..analysis.barring import barred
 from ..analysis.binding import own_nodes
-from ..analysis.closing import is_import, moment_of
+from ..analysis.closing import block_needs, is_import, moment_of, own_statements
 from ..analysis.flow import Flow, Need
 from .accounting import account, imports_carried, modules_of, requirements_for, strategy_of
 from .functions import Calls, Cast, call_data, call_model, call_test, call_train
@@ -93,12 +93,10 @@ def _close(analysis: Analysis, flow: Flow, blocks: Sequence[Block], calls: Calls
     fixed: dict[int, Phase] = dict(calls.kept)
     needs: list[Need] = list(calls.needs)
     for block in blocks:
-        needs += needs_of(block, analysis.statements)
+        needs += block_needs(analysis, flow, block)
         if block.name is None:
-            for index in block.statements:
-                if index not in flow.barred and not is_import(analysis, index):
-                    fixed[index] = block.role  # type: ignore[assignment]
-    for index, phase in fixed.items():
+            fixed |= dict.fromkeys(own_statements(analysis, flow, block), block.role)  # type: ignore[arg-type]
+    for index, phase in calls.kept.items():
         needs += [
             Need(n, index, f"the {phase} block") for n in sorted(flow.reads(index)) if flow.held(n, index)
         ]
@@ -109,7 +107,7 @@ def _close(analysis: Analysis, flow: Flow, blocks: Sequence[Block], calls: Calls
     indices = closure.statements.keys() | fixed.keys()
     plan.phases = place(analysis, flow, indices, fixed)
     plan.hidden |= replaced
-    plan.generated = calls.lines
+    plan.generated, plan.made = calls.lines, calls.made
     plan.why = closure.statements | reasons
     plan.names = closure.names
     _futures(analysis, plan)

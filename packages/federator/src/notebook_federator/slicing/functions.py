@@ -42,6 +42,7 @@ class Calls:
     needs: list[Need] = field(default_factory=list)
     replaced: set[int] = field(default_factory=set)
     kept: dict[int, Phase] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
 
 
 def call_data(analysis: Analysis, block: Block, data_path: str, cast: Cast, calls: Calls) -> None:
@@ -65,6 +66,7 @@ def call_data(analysis: Analysis, block: Block, data_path: str, cast: Cast, call
         calls.replaced.add(own[0].index)
     found = arguments(analysis, block, cast.given("epochs", data_path))
     calls.needs += [Need(name, len(analysis.statements), "the data block") for name in found.reads]
+    calls.made |= dict.fromkeys(names, block.name or "")
     calls.lines["data"] = [f"{', '.join(names)} = {block.name}({found.text})"]
 
 
@@ -76,6 +78,7 @@ def call_model(analysis: Analysis, block: Block, cast: Cast, calls: Calls) -> No
         calls.kept[own.index] = "model"
         return
     cast.model = "net"
+    calls.made["net"] = block.name or ""
     calls.lines["model"] = [f"net = {block.name}()"]
 
 

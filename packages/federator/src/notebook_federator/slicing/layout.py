@@ -41,13 +41,14 @@ def lay_out(analysis: Analysis, plan: Plan) -> Layout:
             for parameter in sorted(plan.parameters.values(), key=lambda p: p.name):
                 page.add(f"{parameter.name} = {parameter.default!r}")
         page.previous = None
+        lines = plan.generated.get(phase, ())
+        if phase in ("data", "model"):
+            page.lines += lines
         for index in (i for i in shown if plan.phases[i] == phase and i not in futures):
             page.statement(analysis, plan, analysis.statements[index])
-        lines = plan.generated.get(phase, ())
-        if lines:
+        if lines and phase not in ("data", "model"):
             page.gap(1 if page.previous else 0)
-        for line in lines:
-            page.add(line)
+            page.lines += lines
         sections.append(Section(phase, first, page.next_line - 1))
     return Layout("\n".join(page.lines) + "\n", tuple(sections), tuple(page.spans))
 

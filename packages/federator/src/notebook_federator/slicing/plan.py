@@ -29,6 +29,7 @@ class Plan:
         edits: replacements inside statements, by index.
         why: reason that each statement is carried.
         names: names of each statement that others need.
+        made: names that generated lines bind, with the function that makes them.
     """
 
     phases: dict[int, Phase] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Plan:
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     why: dict[int, str] = field(default_factory=dict)
     names: dict[int, set[str]] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
 
     @property
     def visible(self) -> list[int]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 from nbfed_site.contracts import Parameter, Scalar
 
 from ..analysis import Analysis, Block, Statement
-from ..analysis.arguments import own_argument
+from ..analysis.arguments import own_argument, takes
 from ..analysis.habits import DATA_NAME, EPOCHS_NAME
 from ..analysis.parsing import call_name
 from .plan import Edit, Plan
 
 _PATHLIKE = re.compile(r"^(~|\.{1,2}|[A-Za-z]:)?[/\\]|^[\w .-]+[/\\][\w ./\\-]*$")
+_READING = re.compile(r"read|load|open|folder|join|path|glob|listdir|dataset|walk|mnist|cifar", re.IGNORECASE)
 _TRAINING = {"backward", "step", "train_step", "train_on_batch"}
 
 
@@ -54,6 +55,8 @@ def find_parameters(analysis: Analysis, plan: Plan) -> None:
     visible = [analysis.statements[i] for i in plan.visible]
     if not _has(plan, "data_path"):
         _path_literal(visible, plan, counts)
+    if not _has(plan, "data_path"):
+        _inline_paths(analysis, visible, plan)
     if not _has(plan, "epochs"):
         _epoch_literal(visible, plan)
 
@@ -109,6 +112,61 @@ def _path_literal(visible: Iterable[Statement], plan: Plan, counts: dict[str, in
         statement, name, text = plain[0]
         plan.parameters[name] = Parameter(name, "data_path", text)
         plan.hidden.add(statement.index)
+
+
+def _inline_paths(analysis: Analysis, visible: Iterable[Statement], plan: Plan) -> None:
+    """Paths written where the data block reads them: their common folder becomes the parameter.
+
+    ``"data/train.csv"`` and ``"data/test.csv"`` become ``data_path + "/train.csv"`` and so on.
+    """
+    block = analysis.block("data")
+    own = set(block.statements) if block else set()
+    if any("data_path" in statement.defines for statement in visible) or (
+        block and takes(block, "data_path")
+    ):
+        return
+    found = [
+        (statement.index, node, text)
+        for statement in visible
+        if plan.phases[statement.index] == "data" or statement.index in own
+        for node, text in _read_literals(statement.node)
+        if _is_path(text)
+    ]
+    root = _common_folder([text for _, _, text in found])
+    if not root or any(node.lineno != node.end_lineno for _, node, _ in found):
+        return
+    plan.parameters["data_path"] = Parameter("data_path", "data_path", root)
+    for index, node, text in found:
+        rest = text.rstrip("/")[len(root) :]
+        new = f"(data_path + {rest!r})" if rest else "data_path"
+        plan.edits.setdefault(index, []).append(_edit(node, new))
+
+
+def _read_literals(statement: ast.stmt) -> Iterator[tuple[ast.Constant, str]]:
+    """Strings given to calls that read files or folders."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and _READING.search(call_name(node).split(".")[-1]):
+            for given in (*node.args, *(keyword.value for keyword in node.keywords)):
+                if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                    yield given, given.value
+
+
+def _is_path(text: str) -> bool:
+    return bool(_PATHLIKE.match(text)) and "://" not in text and "\\" not in text and len(text) > 1
+
+
+def _common_folder(texts: list[str]) -> str:
+    """The deepest folder that all paths are in; a lone path's folder if it is a file, else itself."""
+    if not texts:
+        return ""
+    folders = [text.rstrip("/").split("/") for text in texts]
+    folders = [parts[:-1] if "." in parts[-1].lstrip(".") else parts for parts in folders]
+    common = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "" if common in ([], ["."], [".."], ["~"]) else "/".join(common)
 
 
 def _epoch_literal(visible: Iterable[Statement], plan: Plan) -> None:
