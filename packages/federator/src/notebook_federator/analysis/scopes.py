@@ -76,10 +76,13 @@ class _Walker:
         match node:
             case ast.If() | ast.While():
                 self.visit(node.test)
-                self._branches(node.body, node.orelse)
+                left = node.test.left if isinstance(node.test, ast.Compare) else node.test
+                named = target_names(left.target) if isinstance(left, ast.NamedExpr) else ()
+                self._branches(node.body, node.orelse, also=named)
             case ast.For() | ast.AsyncFor():
                 self.visit_all([node.iter, node.target])
-                self._branches(node.body, node.orelse, also=target_names(node.target))
+                self._branches(node.body, also=target_names(node.target))
+                self._branches(node.orelse)
             case ast.With() | ast.AsyncWith():
                 self.visit_all(node.items)
                 targets = [item.optional_vars for item in node.items if item.optional_vars]
@@ -105,14 +108,17 @@ class _Walker:
             self.sure = saved
 
     def _handler(self, node: ast.ExceptHandler | ast.match_case) -> None:
-        head = [node.type] if isinstance(node, ast.ExceptHandler) else [node.pattern, node.guard]
         names = [*binds(node)]
         if isinstance(node, ast.match_case):
             names += [name for part in ast.walk(node.pattern) for name in binds(part)]
         for name in names:
             self._bind(name)
-        self.visit_all(head)
-        self._branches(node.body, also=names)
+        if isinstance(node, ast.ExceptHandler):
+            self.visit_all([node.type])
+            self._branches(node.body, also=names)
+        else:
+            self.visit(node.pattern)
+            self._branches([*([node.guard] if node.guard else []), *node.body], also=names)
 
     def _name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
