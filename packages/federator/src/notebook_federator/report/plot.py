@@ -57,7 +57,7 @@ def _forest(axis: Axes, rows: Sequence[Row], name: str, named: bool) -> None:
             axis.plot([score.low, score.high], [place, place], color=colour, linewidth=2)
         axis.plot([score.value], [place], marker="D" if ours else "s", color=colour)
     axis.set_yticks(range(len(rows)), [row.title if named else "" for row in rows])
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axis.set_title(f"{TITLES[name]}, shared test set", fontsize=10)
     _calm(axis)
 

@@ -54,8 +54,8 @@ def _shared_words(results: Results, rows: Sequence[Row]) -> str:
     else:
         kind = ""
     return (
-        f"The shared test set is {sets} together, {plural(count, 'sample')}. Each institution counted on its own "
-        f"samples and the counts were added up: the result is exact, and no sample moved. {kind}"
+        f"The shared test set is {sets} together, {plural(count, 'sample')}. Each institution counted on its "
+        f"own samples and the counts were added up: the result is exact, and no sample moved. {kind}"
     ).strip()
 
 
