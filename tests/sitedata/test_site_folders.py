@@ -113,6 +113,11 @@ def test_a_destination_in_use_is_left_alone(manifest: Path, images: Path, tmp_pa
     assert not (images / "split.json").exists()
 
 
+def test_a_destination_that_cannot_be_made_is_said(manifest: Path, images: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be made: Not a directory"):
+        split(manifest, images, manifest / "sites")
+
+
 def test_a_missing_image_leaves_nothing_behind(manifest: Path, images: Path, tmp_path: Path) -> None:
     (images / "images" / "p7_1.png").unlink()
     for source in (images, archive_of(images)):

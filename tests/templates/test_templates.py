@@ -15,6 +15,7 @@ from notebook_federator.templates import EXAMPLES, write
 from PIL import Image
 
 KINDS = (None, *EXAMPLES)
+torch.set_num_threads(1)
 START, END = "### START CODE HERE ###", "### END CODE HERE ###"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from nbfed_site.contracts import BadInput, digest
 
-from .images import bring_images
+from .images import bring_images, storage_error
 from .manifest import Patch, SetName, read_manifest
 from .plan import Place, Plan, group_of, plan_split
 from .settings import SET_SHARES, Proportions, SplitSettings
@@ -62,6 +62,8 @@ def split(  # noqa: PLR0913  (one keyword for each option of the command)
         record = {**summary.to_json(), "manifest_digest": digest(manifest.read_bytes())}
         (partial / "split.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
         partial.replace(destination)
+    except OSError as error:
+        raise storage_error(error, destination) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return summary

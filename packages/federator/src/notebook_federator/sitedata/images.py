@@ -32,17 +32,20 @@ def bring_images(source: Path, targets: Mapping[str, Path], *, links: bool = Fal
     except tarfile.TarError as error:
         raise BadInput(f"This is neither a folder nor a tar archive: {error}.", where=str(source)) from error
     except OSError as error:
-        raise _storage_error(error, source) from error
+        raise storage_error(error, source) from error
 
 
-def _storage_error(error: OSError, source: Path) -> BadInput | StorageFull:
+def storage_error(error: OSError, where: Path) -> BadInput | StorageFull:
+    """What an error of the file system means for the one who makes site folders."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull(
             "No space is left for the site folders.", hint="Free some, or use links or a limit."
         )
     if error.errno in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
         return BadInput(f"The images cannot be linked here: {error.strerror}.", hint="Copy them instead.")
-    return BadInput(f"The images cannot be read: {error.strerror or error}.", where=str(source))
+    return BadInput(
+        f"The site folders cannot be made: {error.strerror or error}.", where=str(error.filename or where)
+    )
 
 
 def _from_folder(source: Path, targets: Mapping[str, Path], links: bool) -> None:
