@@ -28,6 +28,10 @@ _KINDS: Sequence[tuple[str, re.Pattern[str]]] = (
     ),
     ("train", re.compile(r"train|loader|^dl$|data|iterator", re.IGNORECASE)),
 )
+_EXTRA = re.compile(
+    r"device|optim|crit|loss|^lr$|rate|batch|size|sched|verbose|log|seed|config|args|name|class|momentum",
+    re.IGNORECASE,
+)
 _TEMPLATE = {
     "data": ("data_path",),
     "train": ("net", "train", "val", "epochs"),
@@ -113,7 +117,7 @@ def _kinds(role: str, params: Sequence[Param]) -> dict[str, str]:
     free = [kind for kind in known if kind not in kinds.values()]
     if [p.name for p in required if p.name not in kinds] and len(required) <= len(known):
         for param, kind in zip(required, known, strict=False):
-            if param.name not in kinds and kind in free:
+            if param.name not in kinds and kind in free and not _EXTRA.search(param.name):
                 kinds[param.name] = kind
     return kinds
 

@@ -68,12 +68,15 @@ def _for_the_eye(analysis: Analysis) -> frozenset[int]:
 def moment_of(analysis: Analysis, blocks: Sequence[Block]) -> int:
     """When the notebook's own code last used the blocks: the values of that moment are those meant.
 
-    The end of the notebook where it never does.
+    Blocks that it never uses count from their definition; the end of the notebook where it uses none.
     """
     end = len(analysis.statements)
     uses = [needs_of(block, analysis.statements)[0].position for block in blocks if block.name]
     marked = [max(block.statements) + 1 for block in blocks if not block.name and block.statements]
-    return max([*uses, *marked], default=end)
+    if not marked and all(position == end for position in uses):
+        return end
+    defined = [block.statements[0] + 1 for block in blocks if block.name]
+    return max([*(position for position in uses if position != end), *marked, *defined])
 
 
 def is_import(analysis: Analysis, index: int) -> bool:

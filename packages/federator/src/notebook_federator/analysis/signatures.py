@@ -42,7 +42,14 @@ def is_template(source: str, node: ast.stmt) -> bool:
             if all(_EMPTY.match(text) for text in inner):
                 return True
     body = getattr(node, "body", [])
+    if isinstance(node, ast.ClassDef) and not all(_is_framework_base(base) for base in node.bases):
+        return False
     return isinstance(body, list) and bool(body) and all(_says_nothing(statement) for statement in body)
+
+
+def _is_framework_base(node: ast.expr) -> bool:
+    """Whether a class gets nothing but a framework's machinery from this base."""
+    return ast.unparse(node).split(".")[-1] in ("Module", "LightningModule", "Model", "object")
 
 
 def _says_nothing(node: ast.stmt) -> bool:

@@ -40,7 +40,7 @@ def cut(analysis: Analysis) -> Slice:
     blocks = _required(analysis)
     flow = flow_of(analysis)
     plan, cast = Plan(), Cast()
-    calls = _calls(analysis, blocks, cast)
+    calls = _calls(analysis, flow, blocks, cast)
     flow = flow.barring(barred(analysis, flow, blocks) | calls.replaced)
     _close(analysis, flow, blocks, calls, plan)
     _no_await(analysis, plan)
@@ -71,20 +71,24 @@ def _required(analysis: Analysis) -> list[Block]:
     return blocks
 
 
-def _calls(analysis: Analysis, blocks: Sequence[Block], cast: Cast) -> Calls:
-    """Generated calls of those blocks that are functions, in order of phases."""
+def _calls(analysis: Analysis, flow: Flow, blocks: Sequence[Block], cast: Cast) -> Calls:
+    """Generated calls of those blocks that are functions, in order of phases.
+
+    Where only some are, the calls take the names that the marked cells give.
+    """
     calls = Calls()
-    for block in blocks:
-        if block.name is None:
-            continue
-        if block.role == "data":
-            call_data(analysis, block, "data_path", cast, calls)
-        elif block.role == "model":
-            call_model(analysis, block, cast, calls)
-        elif block.role == "train":
-            call_train(analysis, block, "epochs", cast, calls)
-        else:
-            call_test(analysis, block, cast, calls)
+    data, model, train, test = blocks
+    if data.name:
+        call_data(analysis, data, "data_path", cast, calls)
+    if model.name:
+        call_model(analysis, model, cast, calls)
+    if (train.name or test.name) and not (data.name and model.name):
+        marked = [(i, b.role) for b in blocks if not b.name for i in own_statements(analysis, flow, b)]
+        find_names(analysis, Plan(dict(marked)), cast)  # type: ignore[arg-type]
+    if train.name:
+        call_train(analysis, train, "epochs", cast, calls)
+    if test.name:
+        call_test(analysis, test, cast, calls)
     return calls
 
 

@@ -108,7 +108,7 @@ def _own_targets(statement: Statement) -> list[str]:
 def _elements(block: Block, targets: Sequence[str]) -> list[str]:
     """The kind of each element that ``load_data`` returns; the template's four where unknown."""
     returns = block.signature.returns if block.signature else ()
-    tuples = [parts for parts in returns if len(parts) > 1]
+    tuples = [parts for parts in returns if len(parts) > 1 and not any(p.startswith("*") for p in parts)]
     texts = list(tuples[-1]) if tuples else list(targets)
     if not texts:
         return ["train", "val", "test", "num_examples"]

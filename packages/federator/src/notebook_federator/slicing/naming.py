@@ -38,12 +38,12 @@ def find_names(analysis: Analysis, plan: Plan, cast: Cast) -> None:
     if cast.model is None:
         cast.model = _model(analysis, by_phase)
     loaders = _loaders([*by_phase.get("data", ()), *by_phase.get("setup", ())])
-    train = _ordered(by_phase.get("train", ()), loaders)
-    test = _ordered(by_phase.get("test", ()), loaders)
+    train = _ordered(by_phase.get("train", ()), loaders) or loaders
+    test = _ordered(by_phase.get("test", ()), loaders) or loaders
     if cast.train is None:
         cast.train = next(iter(sorted(train, key=_off_training)), None)
     if cast.val is None:
-        cast.val = next((name for name in [*train, *sorted(loaders)] if _VALIDATION.search(name)), None)
+        cast.val = next((name for name in [*train, *loaders] if _VALIDATION.search(name)), None)
     if cast.test is None:
         others = [name for name in test if name != cast.train]
         cast.test = next((n for n in others if _TEST.search(n)), next(iter(others or test), None))
@@ -58,7 +58,7 @@ def _off_training(name: str) -> bool:
 
 
 def _model(analysis: Analysis, by_phase: dict[Phase, list[Statement]]) -> str:
-    uses = _model_uses(s for phase in ("train", "test", "model") for s in by_phase.get(phase, ()))
+    uses = _model_uses(analysis.statements)
     block = analysis.block("model")
     marked = [s for s in by_phase.get("model", ()) if block and s.index in block.statements]
     for group in (marked, by_phase.get("model", ()), by_phase.get("setup", ())):
@@ -99,17 +99,18 @@ def _assigned(statement: Statement) -> list[str]:
     return sorted(statement.defines)
 
 
-def _loaders(statements: Iterable[Statement]) -> set[str]:
-    """Names bound to a ``DataLoader``, or named like one."""
-    found: set[str] = set()
+def _loaders(statements: Iterable[Statement]) -> list[str]:
+    """Names bound to a ``DataLoader``, or named like one, in order."""
+    found: dict[str, None] = {}
     for statement in statements:
         names = _assigned(statement)
         made = any(call.split(".")[-1].endswith(("DataLoader", "Loader")) for call in statement.calls)
-        found |= {name for name in names if (made and len(names) == 1) or _LOADER.search(name)}
-    return found
+        loading = (name for name in names if (made and len(names) == 1) or _LOADER.search(name))
+        found.update(dict.fromkeys(loading))
+    return list(found)
 
 
-def _ordered(statements: Sequence[Statement], loaders: set[str]) -> list[str]:
+def _ordered(statements: Sequence[Statement], loaders: Sequence[str]) -> list[str]:
     """Loaders in the order in which ``statements`` use them; those iterated in a loop first."""
     iterated: dict[str, None] = {}
     named: dict[str, None] = {}
