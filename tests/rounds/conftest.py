@@ -86,6 +86,7 @@ def settings() -> Callable[..., RoundSettings]:
             "seed": 7,
             "fraction": 1.0,
             "alone": False,
+            "min_examples": 10,
             "config": {},
         }
         return RoundSettings(**{**values, **changes})

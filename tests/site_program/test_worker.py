@@ -54,7 +54,8 @@ def test_a_round_from_description_to_update(make_worker) -> None:
     output = worker.handle(RoundInput("t2", "train", 1, start, config))
     assert (output.task_id, output.kind, output.round, output.num_examples) == ("t2", "train", 1, 64)
     assert set(output.evaluation.metrics) == {"loss", "accuracy"}
-    assert set(output.seconds) == {"train", "evaluate"}
+    assert (output.validation.num_examples, output.evaluation.num_examples) == (16, 40)
+    assert set(output.seconds) == {"train", "evaluate", "validate"}
     assert not np.array_equal(output.arrays["layers.0.weight"], start["layers.0.weight"])
     last = worker.handle(RoundInput("t3", "evaluate", 1, kept(output), {"seed": 7}))
     assert last.arrays is None

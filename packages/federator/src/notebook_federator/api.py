@@ -46,7 +46,7 @@ def check(notebook: str | Path, *, sites: int | None = None) -> Checked:
 
     found = read(Path(notebook))
     analysed = analysis.analyse(found)
-    examined = findings.examine(found, analysed, sites=sites)
+    examined = findings.examine(found, analysed, sites=sites, cut=slicing.cut)
     blocked = any(finding.level == "error" for finding in examined)
     return Checked(found, analysed, examined, None if blocked else slicing.cut(analysed))
 
@@ -92,9 +92,9 @@ class FinishedRun:
 
     def table(self) -> str:
         """The comparison of each institution alone with the federation, as Markdown."""
-        from .report import markdown_table
+        from .report import shared_table
 
-        return markdown_table(self.record)
+        return shared_table(self.record)
 
     def plot(self) -> Figure:
         """The learning curves, as a matplotlib figure."""

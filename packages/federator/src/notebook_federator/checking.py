@@ -28,7 +28,7 @@ def text(checked: Checked, *, names: bool, written: Mapping[int, Role]) -> str:
     lines = [f"cell {cell}: marked as {role}" for cell, role in sorted(written.items())]
     lines += [*_blocks(checked), *_needs(checked), ""]
     if checked.findings:
-        lines += [findings.render(checked.findings, checked.notebook), ""]
+        lines += [findings.render(checked.findings, checked.notebook)]
     if names and checked.slice:
         lines += [*_names(checked), ""]
     return "\n".join([*lines, _verdict(checked)])
@@ -45,7 +45,7 @@ def _blocks(checked: Checked) -> Iterator[str]:
 
 
 def _needs(checked: Checked) -> Iterator[str]:
-    requirements = ", ".join(map(str, checked.analysis.requirements))
+    requirements = ", ".join(_requirements(checked))
     yield f"{'needs':<10} {requirements or 'nothing but Python'}"
     if checked.analysis.modules:
         yield f"{'carries':<10} " + ", ".join(module.path for module in checked.analysis.modules)
@@ -53,6 +53,13 @@ def _needs(checked: Checked) -> Iterator[str]:
         cut = checked.slice
         lines = cut.text.count("\n")
         yield f"{'slice':<10} {lines} lines; {len(cut.carried)} names carried, {len(cut.dropped)} dropped"
+
+
+def _requirements(checked: Checked) -> tuple[str, ...]:
+    """What the slice needs; of a notebook that cannot be cut, what the whole notebook names."""
+    if checked.slice:
+        return checked.slice.manifest.requirements
+    return tuple(map(str, checked.analysis.requirements))
 
 
 def _names(checked: Checked) -> Iterator[str]:
@@ -81,7 +88,7 @@ def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
             block.role: {"name": block.name, "cells": list(block.cells), "rule": block.rule}
             for block in analysis.blocks
         },
-        "requirements": [str(item) for item in analysis.requirements],
+        "requirements": list(_requirements(checked)),
         "modules": [module.path for module in analysis.modules],
         "findings": findings.to_json(checked.findings),
         "marked": {str(cell): role for cell, role in written.items()},

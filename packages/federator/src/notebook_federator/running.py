@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,15 +83,25 @@ def _console(how: str) -> Progress:
 
 
 def text(finished: FinishedRun, files: ReportFiles) -> str:
-    """The table of results, and where everything is."""
+    """The comparison on the shared test set, and where everything is."""
+    from .report import HEADINGS, table
+
+    rows = [row.cells()[1:] for row in table(finished.record) if row.test_set is None]
     lines = [
-        finished.table(),
+        "Shared test set (all sites' together), with 95 % intervals:" if rows else "",
+        *_aligned([HEADINGS[1:], *rows] if rows else []),
         "",
         f"Report   {files.html}",
         f"Models   {finished.folder.models}/last.safetensors, best.safetensors",
         f"Ledger   {finished.folder.ledger}",
     ]
     return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
 
 
 def data(finished: FinishedRun, files: ReportFiles) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from .contracts import (
 _PARTS: Mapping[TaskKind, frozenset[str]] = {
     "describe": frozenset({"card"}),
     "initialise": frozenset({"arrays"}),
-    "train": frozenset({"arrays", "evaluation"}),
-    "evaluate": frozenset({"evaluation"}),
+    "train": frozenset({"arrays", "evaluation", "validation"}),
+    "evaluate": frozenset({"evaluation", "validation"}),
 }
 _CHUNK = 1 << 18
 
@@ -34,15 +34,21 @@ def release(output: RoundOutput, specs: Sequence[ArraySpec], policy: ReleasePoli
         ReleaseRefused: a part, array or metric is not what ``specs`` and ``policy`` allow; names it.
     """
     allowed = _PARTS.get(output.kind, frozenset())
-    present = {part for part in ("arrays", "evaluation", "card") if getattr(output, part) is not None}
+    present = {
+        part for part in ("arrays", "evaluation", "validation", "card") if getattr(output, part) is not None
+    }
     if extra := sorted(present - allowed):
         raise ReleaseRefused(f"The answer to a {output.kind} task may not hold {extra[0]}.")
     if output.arrays is not None:
         _check_arrays(output.arrays, specs, policy)
     if output.kind == "train":
         _check_examples("update", output.num_examples, policy)
-    evaluation = output.evaluation and _evaluation(output.evaluation, policy)
-    return replace(output, metrics=_metrics(output.metrics, policy), evaluation=evaluation)
+    return replace(
+        output,
+        metrics=_metrics(output.metrics, policy),
+        evaluation=output.evaluation and _evaluation(output.evaluation, policy),
+        validation=output.validation and _evaluation(output.validation, policy),
+    )
 
 
 def _check_arrays(arrays: Arrays, specs: Sequence[ArraySpec], policy: ReleasePolicy) -> None:
@@ -52,15 +58,16 @@ def _check_arrays(arrays: Arrays, specs: Sequence[ArraySpec], policy: ReleasePol
         raise ReleaseRefused(
             f"The update's arrays are not the model's: {odd!r}.", hint="Do not change the model."
         )
+    size = 0
     for spec in specs:
-        array = arrays[spec.name]
+        array = arrays[spec.name]  # asked for once: it may be read from disk
+        size += array.nbytes
         if array.shape != spec.shape or array.dtype.name != spec.dtype:
             found, allowed = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
             raise ReleaseRefused(f"Array {spec.name!r} is {found}; only {allowed} may leave.")
         if not _finite(array):
             hint = "Training diverged: try a smaller learning rate."
             raise ReleaseRefused(f"Array {spec.name!r} holds NaN or infinite values.", hint=hint)
-    size = sum(arrays[name].nbytes for name in wanted)
     if policy.max_bytes is not None and size > policy.max_bytes:
         raise ReleaseRefused(f"The update has {size} bytes; at most {policy.max_bytes} may leave.")
 

@@ -86,7 +86,9 @@ class Worker:
         if task.arrays is None:
             raise TaskRefused(f"The {task.kind} task came without a model.")
         if task.kind == "evaluate" or task.config.get("evaluate"):
-            output = replace(output, evaluation=self._evaluate(task, task.arrays, seconds))
+            validation = self._validate(task, task.arrays, seconds)
+            evaluation = self._evaluate(task, task.arrays, seconds)
+            output = replace(output, evaluation=evaluation, validation=validation)
         if task.kind == "train":
             self._events("training", {"round": task.round})
             with self._running("train", seconds):
@@ -111,6 +113,14 @@ class Worker:
             fields = {"round": task.round, "examples": evaluation.num_examples}
             self._events("evaluated", fields | {"warnings": list(evaluation.warnings)})
         return evaluation
+
+    def _validate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
+        """The same on the validation set, where it is large enough for the policy."""
+        samples = self._card.samples.get("validation", 0) if self._card else 0
+        if samples < max(1, self._policy.min_examples):
+            return None
+        with self._running("validate", seconds):
+            return self._program.evaluate(arrays, self._config(task, "validate"), "validation")
 
     def _config(self, task: RoundInput, kind: str) -> dict[str, Any]:
         """The task's settings, with a random stream of this site, round and kind's own."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbfed_site.contracts import NbfedError, ServerLost, canonical_json
+from nbfed_site.contracts import NbfedError, ServerLost, SiteFailed, canonical_json
 
 from .errors import error_from_event
 from .events import Event, utc_now
@@ -45,6 +45,7 @@ class LocalFederation:
     news: queue.Queue[Event] = field(default_factory=queue.Queue)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    stopping: bool = False
 
     def run(self) -> None:
         """Run to the end.
@@ -72,7 +73,8 @@ class LocalFederation:
             elif kind == "stopped" and source == "server":
                 failure = error_from_event(event)
             elif kind == "exited" and source != "server":
-                self._restart(source, event["status"])
+                if event["status"] != 0 and not self._restart(source):
+                    raise self._site_lost(source)
             elif kind == "exited":
                 if failure is not None:
                     raise failure
@@ -88,6 +90,14 @@ class LocalFederation:
             hint=f"Finished rounds are kept; go on with: nbfed run --resume {self.folder.path}",
         )
 
+    def _site_lost(self, name: str) -> SiteFailed:
+        log = self.folder.site(name) / "log.txt"
+        return SiteFailed(
+            f"The process of {name} ended {_RESTARTS + 1} times, and the quorum needs it.",
+            where=str(log) + last_lines(log),
+            hint=f"Mend this, then go on with: nbfed run --resume {self.folder.path}",
+        )
+
     # -- processes ----------------------------------------------------------------------------
 
     def _server_command(self) -> list[str]:
@@ -101,8 +111,11 @@ class LocalFederation:
             self._start_site(member.name)
 
     def _start_site(self, name: str) -> None:
+        if self.stopping:
+            return
         folder = self.folder.site(name)
-        command = [sys.executable, "-m", "nbfed_site", "up", "--settings", str(folder / "settings.json")]
+        settings = folder.resolve() / "settings.json"
+        command = [sys.executable, "-m", "nbfed_site", "up", "--settings", str(settings)]
         self._start(name, command, folder)
 
     def _start(self, source: str, command: list[str], working: Path) -> None:
@@ -139,17 +152,23 @@ class LocalFederation:
     def _tell(self, kind: str, source: str, **body: Any) -> None:
         self.news.put({"event": kind, "at": utc_now(), "source": source, **body})
 
-    def _restart(self, name: str, status: int) -> None:
-        """A site process that died comes back, as a container with a restart policy would."""
-        if status == 0 or self.restarts.get(name, 0) >= _RESTARTS:
-            return
-        self.restarts[name] = self.restarts.get(name, 0) + 1
-        threading.Timer(_RESTART_SECONDS, self._start_site, [name]).start()
-        self._tell("restarting", name, attempt=self.restarts[name])
+    def _restart(self, name: str) -> bool:
+        """A site process that died comes back, as a container with a restart policy would.
+
+        Returns False where it has died too often, and too few sites are left for a quorum.
+        """
+        attempt = self.restarts[name] = self.restarts.get(name, 0) + 1
+        if attempt <= _RESTARTS:
+            threading.Timer(_RESTART_SECONDS * attempt, self._start_site, [name]).start()
+            self._tell("restarting", name, attempt=attempt)
+            return True
+        settings = self.folder.settings()
+        gone = sum(count > _RESTARTS for count in self.restarts.values())
+        return len(settings.members) - gone >= settings.quorum
 
     def _stop_all(self) -> None:
         """End every process: politely, and after some seconds for good."""
-        self.restarts = dict.fromkeys(self.processes, _RESTARTS)
+        self.stopping = True
         running = [process for process in self.processes.values() if process.poll() is None]
         for process in running:
             process.terminate()

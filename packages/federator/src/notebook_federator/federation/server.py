@@ -75,7 +75,7 @@ def _run(folder: RunFolder, reporter: Reporter) -> None:
         host="127.0.0.1",
         port=settings.port,
         site_keys=_site_keys(folder, settings),
-        folder=folder.server,
+        folder=folder.server / "spool",
         wire=settings.wire,
         heartbeat_seconds=settings.heartbeat,
     )

@@ -106,6 +106,7 @@ class RunSettings:
             seed=self.seed,
             fraction=float(self.strategy.get("fraction_train", 1.0)),
             alone=self.alone,
+            min_examples=self.min_examples,
             config=task_config,
         )
 

@@ -9,6 +9,8 @@ from .data import (
     Settings,
     SiteRecord,
 )
+from .history import read_run
+from .markdown import shared_table
 from .plot import plot
 from .scores import Score
 from .tables import HEADINGS, Row, table
@@ -27,6 +29,8 @@ __all__ = [
     "Settings",
     "SiteRecord",
     "plot",
+    "read_run",
+    "shared_table",
     "table",
     "write_report",
 ]

@@ -104,7 +104,7 @@ def _receipts(path: Path) -> Receipts | None:
     receipts = [json.loads(line) for line in path.read_text().splitlines()]
     events = [item["event"] for item in receipts]
     metrics = {
-        name for item in receipts for name in str(item["details"].get("metrics", "")).split(",") if name
+        name for item in receipts for name in str(item["details"].get("metrics", "")).split(", ") if name
     }
 
     def total(event: str) -> int:
@@ -184,7 +184,9 @@ def _evaluations(entries: Sequence[Entry], rounds: int) -> tuple[ModelEvaluation
 
 
 def _digests(manifest: Manifest, entries: Sequence[Entry]) -> dict[str, str]:
-    models = {entry.body["round"]: entry.body["digest"] for entry in entries if entry.kind == "round_finished"}
+    models = {
+        entry.body["round"]: entry.body["digest"] for entry in entries if entry.kind == "round_finished"
+    }
     found = {"notebook": manifest.notebook_digest, "slice": manifest.slice_digest}
     if models:
         found["model"] = models[max(models)]

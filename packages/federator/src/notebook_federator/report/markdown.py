@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .conduct_section import facts
 from .data import RunRecord
 from .scores import SCORES
-from .tables import TITLES, Difference, Results, Row, cell, differences
+from .tables import TITLES, Difference, Results, Row, cell, differences, table
 from .wording import signed
 from .words import Headline
 
@@ -36,6 +36,11 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table; its cells must be plain already."""
     marks = ["---", *("---:" for _ in head[1:])]
     return [f"| {' | '.join(row)} |" for row in (head, marks, *rows)] + [""]
+
+
+def shared_table(record: RunRecord) -> str:
+    """Every model on the shared test set, as one Markdown table."""
+    return "\n".join(_score_lines([row for row in table(record) if row.test_set is None], None)).rstrip()
 
 
 def _score_lines(rows: Sequence[Row], test_set: str | None) -> list[str]:

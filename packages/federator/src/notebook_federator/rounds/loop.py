@@ -10,6 +10,7 @@ from typing import Any
 from nbfed_site.contracts import (
     Arrays,
     ArraySpec,
+    ReleasePolicy,
     RoundInput,
     RoundOutput,
     Scalar,
@@ -74,8 +75,8 @@ class Run:
     # -- before round 1 -----------------------------------------------------------------------
 
     def _gather(self) -> None:
-        replies = self._ask("describe", 0, self.settings.sites, seconds=self.settings.join_deadline)
-        for reply in replies:
+        describe = self._task("describe", 0)
+        for reply in self._gathering(describe, self.settings.sites, self.settings.join_deadline).replies():
             card = reply.output.card
             if card is not None:
                 self.cards[reply.site] = card
@@ -84,9 +85,8 @@ class Run:
 
     def _initialise(self) -> None:
         first = min(self.cards)
-        for reply in self._ask("initialise", 0, [first], quorum=1):
-            arrays = reply.output.arrays or {}
-            checkpoint = self.store.save(0, arrays, {})
+        for reply in self._gathering(self._task("initialise", 0), [first]).replies():
+            checkpoint = self.store.save(0, reply.output.arrays or {}, {})
             self.transport.discard(reply)
             self.journal.record("initialised", site=first, digest=checkpoint.digest)
 
@@ -100,19 +100,13 @@ class Run:
         self.strategy.begin(current)
         weights: dict[str, int] = {}
         fold = _InOrder(sites, lambda reply: self._add(reply, weights))
-        gathering = self._gathering(
-            "train",
-            number,
-            sites,
-            arrays=current,
-            config={"epochs": self.settings.epochs, "evaluate": True, **self.settings.config},
-            screen=self._screen,
-        )
+        config = {"epochs": self.settings.epochs, "evaluate": True, **self.settings.config}
+        gathering = self._gathering(self._task("train", number, current, config), sites)
         for reply in gathering.replies():
             self._note_update(reply, number)
             fold.take(reply, gathering.pending)
         fold.rest()
-        aggregating = self.clock()
+        aggregated = self.clock()
         checkpoint = self.store.save(number, self.strategy.finish(), self.strategy.state())
         self.store.choose_best(number - 1)
         self.journal.record(
@@ -121,7 +115,7 @@ class Run:
             weights=weights,
             digest=checkpoint.digest,
             seconds=round(self.clock() - started, 4),
-            seconds_saving=round(self.clock() - aggregating, 4),
+            seconds_saving=round(self.clock() - aggregated, 4),
         )
 
     def _chosen(self, number: int) -> tuple[str, ...]:
@@ -168,76 +162,63 @@ class Run:
         self.store.choose_best(last)
 
     def _evaluate(self, model: str, arrays: Arrays, number: int) -> None:
-        for reply in self._ask("evaluate", number, self.settings.sites, arrays=arrays, label=model):
+        task = self._task("evaluate", number, arrays, label=model)
+        for reply in self._gathering(task, self.settings.sites).replies():
             self._note_evaluations(reply, model)
             self.journal.record("evaluated", site=reply.site, model=model, **_traffic(reply))
 
     def _alone(self) -> None:
-        epochs = self.settings.rounds * self.settings.epochs
         missing = [site for site in sorted(self.cards) if not self.store.has_alone(site)]
         if missing:
-            replies = self._ask(
-                "train",
-                0,
-                missing,
-                arrays=self.store.arrays(0),
-                config={"epochs": epochs, "evaluate": False},
-                screen=self._screen,
-                seconds=self.settings.deadline * self.settings.rounds,
-                label="alone",
-            )
-            for reply in replies:
-                checkpoint = self.store.save_alone(reply.site, reply.output.arrays or {})
-                self.transport.discard(reply)
-                self.journal.record(
-                    "alone",
-                    site=reply.site,
-                    epochs=epochs,
-                    num_examples=reply.output.num_examples,
-                    digest=checkpoint.digest,
-                    **_traffic(reply),
-                )
+            self._train_alone(missing, self.settings.rounds * self.settings.epochs)
         for site in sorted(self.cards):
             if self.store.has_alone(site):
                 self._evaluate(f"alone-{site}", self.store.alone_arrays(site), 0)
 
+    def _train_alone(self, sites: Sequence[str], epochs: int) -> None:
+        config = {"epochs": epochs, "evaluate": False}
+        task = self._task("train", 0, self.store.arrays(0), config, label="alone")
+        seconds = self.settings.deadline * self.settings.rounds
+        for reply in self._gathering(task, sites, seconds).replies():
+            checkpoint = self.store.save_alone(reply.site, reply.output.arrays or {})
+            self.transport.discard(reply)
+            self.journal.record(
+                "alone",
+                site=reply.site,
+                epochs=epochs,
+                num_examples=reply.output.num_examples,
+                digest=checkpoint.digest,
+                **_traffic(reply),
+            )
+
     # -- asking -------------------------------------------------------------------------------
 
-    def _screen(self, output: RoundOutput) -> SiteFailure | None:
-        return screen_update(output, next(iter(self.cards.values())).arrays)
-
-    def _ask(self, kind: TaskKind, number: int, sites: Sequence[str], **options: Any) -> list[Replied]:
-        return list(self._gathering(kind, number, sites, **options).replies())
-
-    def _gathering(
+    def _task(
         self,
         kind: TaskKind,
         number: int,
-        sites: Sequence[str],
-        *,
-        label: str = "",
         arrays: Arrays | None = None,
         config: Mapping[str, Scalar] | None = None,
-        seconds: float | None = None,
-        **rest: Any,
-    ) -> Gathering:
-        task = RoundInput(
-            task_id=f"{kind}-{number}-{label}" if label else f"{kind}-{number}",
-            kind=kind,
-            round=number,
-            arrays=arrays,
-            config={"seed": self.settings.seed, **(config or {})},
-        )
+        label: str = "",
+    ) -> RoundInput:
+        name = f"{kind}-{number}-{label}" if label else f"{kind}-{number}"
+        return RoundInput(name, kind, number, arrays, {"seed": self.settings.seed, **(config or {})})
+
+    def _gathering(self, task: RoundInput, sites: Sequence[str], seconds: float | None = None) -> Gathering:
         return Gathering(
             self.transport,
             self.roster,
             self.clock,
             task,
             sites,
-            quorum=rest.pop("quorum", min(self.settings.quorum, len(sites))),
+            quorum=min(self.settings.quorum, len(sites)),
             deadline=self.clock() + (self.settings.deadline if seconds is None else seconds),
-            **rest,
+            screen=self._screen if task.kind == "train" else lambda output: None,
         )
+
+    def _screen(self, output: RoundOutput) -> SiteFailure | None:
+        policy = ReleasePolicy(min_examples=self.settings.min_examples)
+        return screen_update(output, next(iter(self.cards.values())).arrays, policy)
 
 
 @dataclass(slots=True)

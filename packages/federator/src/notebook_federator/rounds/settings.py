@@ -23,6 +23,7 @@ class RoundSettings:
         seed: of the whole run.
         fraction: share of the sites asked in each round, in (0, 1].
         alone: whether each site is also trained alone, for ``rounds * epochs`` epochs.
+        min_examples: fewest examples that an update may rest on.
         config: further scalars sent with every training task (``proximal_mu``, ...).
     """
 
@@ -35,6 +36,7 @@ class RoundSettings:
     seed: int
     fraction: float
     alone: bool
+    min_examples: int
     config: Mapping[str, Scalar]
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from ..arrays import ModelAdapter, adapt
 from ..contracts import (
@@ -114,33 +114,42 @@ class Program:
             self._run("train")
             return self._adapter().read(), self._data.samples("train") or 0
 
-    def evaluate(self, arrays: Arrays, config: Mapping[str, Scalar]) -> Evaluation | None:
-        """Run the test block on ``arrays``; None where the test set is empty.
+    def evaluate(
+        self, arrays: Arrays, config: Mapping[str, Scalar], split: Literal["test", "validation"] = "test"
+    ) -> Evaluation | None:
+        """Run the test block on ``arrays``, over the test set or in its place the validation set.
 
-        The metrics are as the notebook gave them: the release policy judges them.
+        None where that set is empty or not known by name. The metrics are as the notebook gave
+        them: the release policy judges them.
 
         Raises:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
         """
-        if self._data.samples("test") == 0:
+        names = self.manifest.names
+        name = names.test_loader or ""
+        source = names.validation_loader or "" if split == "validation" else name
+        known = split == "test" or (name in self._names and self._names.get(source) is not None)
+        if self._data.samples(split) == 0 or not known:
             return None
         self._begin(arrays, config)
-        loader = self._names.get(self.manifest.names.test_loader or "")
+        loader = self._names.get(source)
         observer = TestObserver(loader if is_whole(loader) else None)
         with ExitStack() as stack:
             stack.callback(self._rewind)
+            if split == "validation":
+                self._names[name] = loader
             stack.enter_context(self._model.watch(observer.output))
-            stack.enter_context(watching(self._names, self.manifest.names.test_loader, observer))
+            stack.enter_context(watching(self._names, names.test_loader, observer))
             self._run("test")
-            return self._evaluation(observer)
+            return self._evaluation(observer, split)
 
-    def _evaluation(self, observer: TestObserver) -> Evaluation:
+    def _evaluation(self, observer: TestObserver, split: str) -> Evaluation:
         metrics = self._metrics()
         confusion, problem = observer.result()
         warning = f"No confusion counts: {problem}." if problem else ""
         if confusion is None:
-            return Evaluation(self._data.samples("test") or 0, metrics, warnings=(warning,))
+            return Evaluation(self._data.samples(split) or 0, metrics, warnings=(warning,))
         warning = disagreement(confusion, metrics.get("accuracy"))
         labels = tuple(str(label) for label in range(len(confusion)))
         return Evaluation(sum(map(sum, confusion)), metrics, confusion, labels, (warning,) if warning else ())
