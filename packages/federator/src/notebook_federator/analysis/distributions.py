@@ -38,6 +38,10 @@ KNOWN_NAMES: Mapping[str, str] = {
     "tensorflow_addons": "tensorflow-addons",
     "yaml": "PyYAML",
 }
+CONDA_NAMES: Mapping[str, str] = {"pytorch": "torch", "opencv": "opencv-python-headless"}
+NOT_PYTHON = frozenset(
+    {"cudatoolkit", "cudnn", "cpuonly", "pytorch-cuda", "python", "pip", "conda", "nodejs"}
+)
 _REQUIREMENT = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<extra>\[[^\]]*\])?\s*(?P<spec>[=<>!~].*)?$"
 )
@@ -100,7 +104,8 @@ def pip_lines(notebook: Notebook, statements: Sequence[Statement]) -> dict[str, 
     found: dict[str, Requirement] = {}
     for text, place in [*_magic_lines(notebook), *_subprocess_lines(statements)]:
         for word in _install_words(text):
-            if requirement := _requirement(word, place):
+            requirement = _requirement(CONDA_NAMES.get(word, word), place)
+            if requirement and requirement.distribution not in NOT_PYTHON:
                 found[normalised(requirement.distribution)] = requirement
     return found
 
@@ -156,7 +161,9 @@ def _requirement(word: str, place: Place) -> Requirement | None:
     match = _REQUIREMENT.match(word)
     if match is None:
         return None
-    spec = re.sub(r"^=(?!=)", "==", (match["spec"] or "").replace(" ", "")) or _version(match["name"])
+    spec = re.sub(r"^=(?!=)(.*)$", r"==\1.*", (match["spec"] or "").replace(" ", "")) or _version(
+        match["name"]
+    )
     return Requirement(match["name"] + (match["extra"] or ""), spec, (), "pip line", place)
 
 
