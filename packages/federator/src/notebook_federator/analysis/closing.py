@@ -9,7 +9,7 @@ from .analysing import flow_of, needs_of
 from .barring import barred
 from .effects import dotted
 from .flow import Flow, Need
-from .habits import DRAWING
+from .habits import DRAWING, INSPECTING
 from .shapes import Analysis, Block
 
 
@@ -46,7 +46,7 @@ def own_statements(analysis: Analysis, flow: Flow, block: Block) -> list[int]:
 
 
 def _for_the_eye(analysis: Analysis) -> frozenset[int]:
-    """Bare values, and statements that call or keep something of a plotting module."""
+    """Bare values, looks at data, and statements that call or keep something of a plotting module."""
     drawing: set[str] = set()
     found: set[int] = set()
     for statement in analysis.statements:
@@ -60,9 +60,14 @@ def _for_the_eye(analysis: Analysis) -> frozenset[int]:
         if called in drawing or called == "display":
             drawing |= statement.defines
             found.add(statement.index)
-        elif isinstance(node, ast.Expr) and not statement.calls:
+        elif isinstance(node, ast.Expr) and (not statement.calls or _inspects(node.value)):
             found.add(statement.index)
     return frozenset(found)
+
+
+def _inspects(value: ast.expr) -> bool:
+    """Whether a statement is a call that only shows what something is (``df.head()``)."""
+    return isinstance(value, ast.Call) and dotted(value.func)[-1] in INSPECTING
 
 
 def moment_of(analysis: Analysis, blocks: Sequence[Block]) -> int:

@@ -236,7 +236,8 @@ class _Tracer:
             held = self.env.get(root.name)
             if held is None or not follower.passes(root):
                 continue
-            objects |= held.objects
+            made = root.guards[-1:] == (root.name,)
+            objects |= held.objects - {f"{i}:{root.name}" for i in held.binders if made}
             if root.guards:
                 read = {name for index in held.sources for name in self.deferred[index]}
                 objects |= {o for name in read if name in self.env for o in self.env[name].objects}

@@ -54,6 +54,9 @@ EPOCHS_NAME = re.compile(
 DRAWING = PRESENTATION - _words("warnings logging tqdm gc time rich wandb mlflow pprint")
 """Modules that only draw: their calls are left out of marked cells too."""
 
+INSPECTING = _words("head tail describe info hist plot summary value_counts display show imshow help dir")
+"""Methods and functions that show something, when their result is thrown away."""
+
 FLOWER = _words("flwr flower")
 
 _INERT = re.compile(

@@ -11,6 +11,7 @@ from nbfed_site.contracts import Parameter, Scalar
 
 from ..analysis import Analysis, Block, Statement
 from ..analysis.arguments import own_argument, takes
+from ..analysis.blocks import is_definition
 from ..analysis.habits import DATA_NAME, EPOCHS_NAME
 from ..analysis.parsing import call_name
 from .plan import Edit, Plan
@@ -128,7 +129,8 @@ def _inline_paths(analysis: Analysis, visible: Iterable[Statement], plan: Plan) 
     found = [
         (statement.index, node, text)
         for statement in visible
-        if plan.phases[statement.index] == "data" or statement.index in own
+        if statement.index in own
+        or (plan.phases[statement.index] in ("setup", "data") and not is_definition(statement.node))
         for node, text in _read_literals(statement.node)
         if _is_path(text)
     ]
