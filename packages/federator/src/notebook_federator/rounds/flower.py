@@ -18,11 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import uvicorn
-
+from flwr.app import ArrayRecord, RecordDict
 from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput
-from nbfed_site.link.pack import Wire, chunks_of, slots_json, slots_of, total_bytes
+from nbfed_site.link.pack import Slot, Wire, chunks_of, slots_json
 from nbfed_site.link.records import Run, content_of, objects_of
 
 from .flower_desk import SiteDesk
@@ -44,6 +45,13 @@ class ServerCertificate:
     key: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    task_id: str
+    content: RecordDict
+    object_id: str
+
+
 class FlowerTransport:
     """A :class:`~notebook_federator.rounds.port.Transport` over Flower's Fleet API.
 
@@ -51,12 +59,13 @@ class FlowerTransport:
         address: ``host:port`` that the server listens on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a setting of the federation)
         self,
         host: str,
         port: int,
         site_keys: Mapping[str, bytes],
         folder: Path,
+        *,
         wire: Wire = "fp32",
         heartbeat_seconds: float = 5.0,
         ssl: ServerCertificate | None = None,
@@ -78,10 +87,10 @@ class FlowerTransport:
         bound = self._socket.getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
         self._folder, self._wire = folder, wire
-        self._desk = SiteDesk(SpillingStore(folder), site_keys, heartbeat_seconds)
+        self._desk = SiteDesk(SpillingStore(folder, len(site_keys) + 1), site_keys, heartbeat_seconds)
         self._app = FleetApp(self._desk)
         self._pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
-        self._outgoing: tuple[str, object, str] | None = None
+        self._outgoing: _Outgoing | None = None
         self._closed = threading.Event()
         self._server = uvicorn.Server(_configuration(self._app, ssl))
         self._server.config.load()
@@ -115,7 +124,7 @@ class FlowerTransport:
     def cancel(self, task_id: str) -> None:
         """Take back a task: sites that have not begun it never get it, late replies are dropped."""
         self._desk.withdraw(lambda sent: sent.task.task_id == task_id)
-        if self._outgoing is not None and self._outgoing[0] == task_id:
+        if self._outgoing is not None and self._outgoing.task_id == task_id:
             self._release()
 
     def close(self) -> None:
@@ -139,10 +148,10 @@ class FlowerTransport:
         self._desk.store.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _content(self, task: RoundInput) -> object:
+    def _content(self, task: RoundInput) -> RecordDict:
         """The content of a task's messages, in the store; kept while the same task goes to more sites."""
-        if self._outgoing is not None and self._outgoing[0] == task.task_id:
-            return self._outgoing[1]
+        if self._outgoing is not None and self._outgoing.task_id == task.task_id:
+            return self._outgoing.content
         self._release()
         header = {
             "task_id": task.task_id,
@@ -154,26 +163,25 @@ class FlowerTransport:
         if task.arrays is None:
             content = content_of(header, None)
             tree, objects = objects_of(content)
+            store.preregister(0, tree)
         else:
-            slots = slots_of(task.arrays, self._wire)
-            header["layout"] = slots_json(slots)
-            file = store.new_file(total_bytes(slots))
-            ids = file.fill(chunks_of(task.arrays, slots), self._pool)
-            content = content_of(header, file.nbytes, ids)
+            slots: list[Slot] = []
+            file = store.new_file()
+            ids = file.fill(chunks_of(task.arrays, self._wire, slots), self._pool)
+            content = content_of({**header, "layout": slots_json(slots)}, file.nbytes, ids)
             tree, objects = objects_of(content)
-        store.preregister(0, tree)
-        store.hold(tree.object_id)
-        if task.arrays is not None:
-            run_id = content["arrays"]["run"].object_id
+            store.preregister(0, tree)
+            run_id = cast(ArrayRecord, content["arrays"])["run"].object_id
             store.put_filled(Run(run_id, file.nbytes, tuple(ids)), objects.pop(run_id), file)
+        store.hold(tree.object_id)
         for object_id, data in objects.items():
             store.put(object_id, data)
-        self._outgoing = task.task_id, content, tree.object_id
+        self._outgoing = _Outgoing(task.task_id, content, tree.object_id)
         return content
 
     def _release(self) -> None:
         if self._outgoing is not None:
-            self._desk.store.release(self._outgoing[2])
+            self._desk.store.release(self._outgoing.object_id)
             self._outgoing = None
 
     def _ring(self, node_id: int) -> None:
@@ -213,6 +221,6 @@ def _configuration(app: FleetApp, ssl: ServerCertificate | None) -> uvicorn.Conf
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
-        ssl_certfile=ssl and str(ssl.certificate),
-        ssl_keyfile=ssl and str(ssl.key),
+        ssl_certfile=ssl.certificate if ssl else None,
+        ssl_keyfile=ssl.key if ssl else None,
     )

@@ -26,7 +26,6 @@ from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NOD
 from flwr.server.superlink.linkstate import InMemoryLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
 from flwr.superlink.federation import NoOpFederationManager
-
 from nbfed_site.contracts import (
     BadInput,
     CannotConnect,
@@ -41,9 +40,10 @@ from nbfed_site.link.pack import slots_from_json, total_bytes
 from nbfed_site.link.records import open_parcel, parcel
 
 from .flower_server import Call
-from .object_store import SpillingStore
+from .object_store import RunFile, SpillingStore
 from .port import Event, Failed, Joined, Lost, Received, Replied
 from .spooled import SpooledArrays
+from .uploads import Upload
 
 _TASK_SECONDS = 30 * 24 * 3600.0
 _MISSED_HEARTBEATS = 4
@@ -271,6 +271,22 @@ class SiteDesk:
             sent.missing = set(answer.objects_to_push)
             self._sessions[answer.session_id] = sent
 
+    def upload(self, request: Any, length: int) -> Upload | None:
+        """Begin to take an object that a site's reply lacks."""
+        with self._lock:
+            sent = self._sessions.get(request.session_id)
+            if sent is None or sent.member.node_id != request.node.node_id:
+                return None
+            if request.object_id not in sent.missing:
+                return None
+            return Upload(self.store, request.object_id, self._file(sent), length)
+
+    def _file(self, sent: Sent) -> RunFile | None:
+        """Where the array bytes of a reply go."""
+        runs = (array for record in sent.tree.children[0].children for array in record.children)
+        run = next(runs, None)
+        return None if run is None else self.store.find_file(run.object_id)
+
     def stored(self, session_id: str, object_id: str) -> None:
         """An object of a reply is here; the last one completes the reply."""
         with self._lock:
@@ -280,6 +296,8 @@ class SiteDesk:
             sent.missing.discard(object_id)
             if sent.missing:
                 return
+            if len(self._sessions) == 1:
+                self.state.delete_sessions_in_run(self._run_id)
             message_id = next(key for key, other in self._sent.items() if other is sent)
             self._forget(message_id)
             self._events.put(self._read(sent))
@@ -297,7 +315,10 @@ class SiteDesk:
                 slots = slots_from_json(header["layout"])
                 if total_bytes(slots) != run.nbytes:
                     raise BadInput("The arrays do not fit their layout.")
-                arrays = SpooledArrays(self.store.file_of(run.object_id).descriptor, slots)
+                file = self.store.find_file(run.object_id)
+                if file is None:
+                    raise BadInput("The arrays are missing.")
+                arrays = SpooledArrays(file, slots, self.store)
             output = output_from_header(header["output"], arrays)
             if (output.task_id, output.kind, output.round) != (task.task_id, task.kind, task.round):
                 raise BadInput("The reply is to another task.")

@@ -1,13 +1,14 @@
 """The only thing on the network: Flower's Fleet API, for sites whose keys are known, and nothing else.
 
 Each request passes Flower's node authentication and ends in Flower's own handler; between them lies
-no web framework, and the two calls that carry array chunks never copy the content through protobuf.
+no web framework, and array chunks are streamed between socket and file, past protobuf.
 A call for messages waits here until there is one, so that an idle site asks a few times a minute.
 
 Touches of Flower that are not its public API:
     ``flwr.superlink.servicer.fleet.fleet_handlers``: seven handlers;
     ``flwr.superlink.routers.fleet.node_auth.authenticate_node``;
-    ``flwr.supercore.error.FlowerError``; ``flwr.supercore.constant.FLEET_HTTP_PUBLIC_KEY_HEADER``;
+    ``flwr.supercore.error.FlowerError``; ``flwr.supercore.object_store.NoObjectInStoreError``;
+    ``flwr.supercore.constant.FLEET_HTTP_PUBLIC_KEY_HEADER``;
     ``flwr.proto``: ``fleet_pb2``, ``heartbeat_pb2``, ``message_pb2``.
 """
 
@@ -15,29 +16,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from fastapi import HTTPException, Request
 from flwr.proto import fleet_pb2, heartbeat_pb2, message_pb2
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 from flwr.supercore.error import FlowerError
+from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from nbfed_site.link.fleet import INSTANCE_HEADER, VERSION_HEADER, VERSIONS, varint
+from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
-from nbfed_site.link.fleet import INSTANCE_HEADER, VERSION_HEADER, VERSIONS
-from nbfed_site.link.pack import CHUNK_BYTES
+from .object_store import RunFile, SpillingStore
+from .uploads import Upload
 
 HOLD_SECONDS = 8.0
-BODY_SECONDS = 60.0
+IDLE_SECONDS = 60.0
 CALL_BYTES = 8 << 20
 OBJECT_BYTES = CHUNK_BYTES + (1 << 20)
-_UPLOADS_AT_ONCE = 16
+_FIELD_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
+_INLINE_BYTES = 1 << 16
 _CONTENT_TAG = 0x22
 
 _log = logging.getLogger(__name__)
@@ -45,7 +52,6 @@ _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Body = list[bytes | memoryview]
 
 REQUESTS: Mapping[str, Any] = {
     "activate-node": fleet_pb2.ActivateNodeRequest,
@@ -78,11 +84,23 @@ class Call:
     length: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """An answer that is streamed from a file: ``opening``, then the chunk at ``position``."""
+
+    opening: bytes
+    file: RunFile
+    position: int
+
+
+Answer = bytes | Chunk
+
+
 class Desk(Protocol):
     """Who the sites are, and what is to be known about each call. All methods return at once."""
 
     state: Any
-    store: Any
+    store: SpillingStore
 
     def knows(self, key: bytes) -> bool:
         """Whether a site has this public key."""
@@ -111,6 +129,9 @@ class Desk(Protocol):
     def replying(self, node_id: int, request: Any, answer: Any) -> None:
         """A node announced a reply; ``answer`` says what of it is missing."""
 
+    def upload(self, request: Any, length: int) -> Upload | None:
+        """Begin to take an object of ``length`` bytes; None if it is not wanted from this node."""
+
     def stored(self, session_id: str, object_id: str) -> None:
         """An object of a reply has arrived."""
 
@@ -121,7 +142,6 @@ class FleetApp:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._bells: dict[int, asyncio.Event] = {}
-        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         factory = SimpleNamespace(state=lambda: desk.state)
         self._app = SimpleNamespace(state=SimpleNamespace(linkstate_factory=factory))
 
@@ -133,35 +153,35 @@ class FleetApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        answer: Answer
         try:
-            status, body = 200, await self._answer(scope, receive)
-        except TimeoutError:
-            status, body = 408, [b"the body did not come in time"]
+            status, answer = 200, await self._answer(scope, receive)
         except Refusal as refusal:
-            status, body = refusal.status, [str(refusal).encode()]
+            status, answer = refusal.status, str(refusal).encode()
         except FlowerError as error:
-            status, body = 409, [error.message.encode()]
+            status, answer = 409, error.message.encode()
         except HTTPException as error:
-            status, body = error.status_code, [str(error.detail).encode()]
+            status, answer = error.status_code, str(error.detail).encode()
+        except TimeoutError:
+            status, answer = 408, b"the body did not come in time"
         except Exception:
             _log.exception("a Fleet call failed")
-            status, body = 500, [b"internal error"]
-        kind = b"application/protobuf" if status == 200 else b"text/plain; charset=utf-8"
-        headers = [(b"content-type", kind), (b"content-length", str(sum(map(len, body))).encode())]
-        if status in (411, 413):
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        for piece in body[:-1]:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": body[-1] if body else b""})
+            status, answer = 500, b"internal error"
+        await _send(send, status, answer)
+        if isinstance(answer, Chunk):
+            self._desk.store.drop(answer.file)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Body:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         call = self._admit(scope)
-        if call.name != "push-object":
-            return await self._decide(call, scope, receive, b"".join(await _body(receive, call.length)), [])
-        async with self._uploads:
-            rest, content = _split(await _body(receive, call.length))
-            return await self._decide(call, scope, receive, rest, content)
+        if call.name == "push-object":
+            return await self._take_object(call, scope, receive)
+        pieces = [piece async for piece in _body(receive)]
+        request = self._checked(call, scope, b"".join(pieces))
+        if call.name == "pull-messages":
+            await self._wait(request.node.node_id, receive)
+        answer = self._handle(call, request)
+        self._desk.answered(call, _length(answer))
+        return answer
 
     def _admit(self, scope: Scope) -> Call:
         """Turn away what can be judged by its headers alone."""
@@ -183,23 +203,52 @@ class FleetApp:
         instance = headers.get(INSTANCE_HEADER, b"").decode("latin-1")
         return Call(name, key, instance, headers.get(VERSION_HEADER, b"?").decode("latin-1"), int(length))
 
-    async def _decide(self, call: Call, scope: Scope, receive: Receive, data: bytes, content: Body) -> Body:
+    def _checked(self, call: Call, scope: Scope, data: bytes) -> Any:
+        """The request, once Flower's node authentication has passed it."""
         request = REQUESTS[call.name]()
         try:
             request.ParseFromString(data)
         except DecodeError as error:
             raise Refusal(400, "not the protobuf message of this call") from error
-        checked = Request({**scope, "app": self._app, "state": {"protobuf_request": request}})
-        authenticate_node(checked)
+        authenticate_node(Request({**scope, "app": self._app, "state": {"protobuf_request": request}}))
         if call.versions != VERSIONS:
             self._desk.skewed(call.key, call.versions)
             raise Refusal(426, VERSIONS)
         self._desk.heard(call)
-        if call.name == "pull-messages":
-            await self._wait(request.node.node_id, receive)
-        answer = await self._handle(call, request, content)
-        self._desk.answered(call, sum(map(len, answer)))
-        return answer
+        return request
+
+    async def _take_object(self, call: Call, scope: Scope, receive: Receive) -> bytes:
+        """Stream an object to its place, after its sender has been authenticated."""
+        body = _body(receive)
+        fields, content, length = await _object_fields(body)
+        request = self._checked(call, scope, fields)
+        upload = self._desk.upload(request, length)
+        stored = upload is not None and await self._stream(upload, content, body, length)
+        if stored:
+            self._desk.stored(request.session_id, request.object_id)
+        return message_pb2.PushObjectResponse(stored=stored).SerializeToString()
+
+    async def _stream(
+        self, upload: Upload, content: memoryview, body: AsyncIterator[bytes], length: int
+    ) -> bool:
+        run = _inline if length <= _INLINE_BYTES else asyncio.to_thread
+        try:
+            pieces, size = [content], len(content)
+            async for piece in body:
+                pieces.append(memoryview(piece))
+                size += len(piece)
+                if size >= _PIECE_BYTES:
+                    await run(upload.write, pieces)
+                    pieces, size = [], 0
+            if pieces:
+                await run(upload.write, pieces)
+            await run(upload.finish)
+        except (ValueError, OSError, NoObjectInStoreError) as error:
+            _log.warning("an object was refused: %s", error)
+            return False
+        finally:
+            upload.close()
+        return True
 
     async def _wait(self, node_id: int, receive: Receive) -> None:
         """Hold a call for messages until there is one, the caller hangs up, or some seconds pass."""
@@ -218,7 +267,7 @@ class FleetApp:
             if self._bells.get(node_id) is bell:
                 del self._bells[node_id]
 
-    async def _handle(self, call: Call, request: Any, content: Body) -> Body:
+    def _handle(self, call: Call, request: Any) -> Answer:
         state, store, desk = self._desk.state, self._desk.store, self._desk
         match call.name:
             case "activate-node":
@@ -238,58 +287,69 @@ class FleetApp:
             case "confirm-message-received":
                 answer = fleet_handlers.confirm_message_received(request=request, state=state, store=store)
                 desk.confirmed(request.node.node_id, request.message_object_id)
-            case "pull-object":
-                return await asyncio.to_thread(_pull, store, request)
             case _:
-                answer = await asyncio.to_thread(_push, state, store, request, content)
-                if answer.stored:
-                    desk.stored(request.session_id, request.object_id)
-        return [answer.SerializeToString()]
+                return _pull(store, request.object_id)
+        return cast(bytes, answer.SerializeToString())
 
 
 def _check_sender(request: Any) -> None:
-    """Flower checks who calls, and that a reply answers a message to its sender, but not that these are one."""
+    """Flower knows who calls, and to whom a task went, but does not compare the two."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
         raise Refusal(400, "one message at a time")
     if request.messages_list[0].metadata.src_node_id != request.node.node_id:
         raise Refusal(403, "a reply in another site's name")
 
 
-def _pull(store: Any, request: Any) -> Body:
-    pieces = store.read(request.object_id)
-    if not pieces:
-        answer = message_pb2.PullObjectResponse(object_found=pieces is not None)
-        return [answer.SerializeToString()]
-    opening = b"\x08\x01\x10\x01\x1a" + _varint(sum(map(len, pieces)))
-    return [opening + pieces[0], *pieces[1:]]
+def _pull(store: SpillingStore, object_id: str) -> Answer:
+    if (place := store.chunk_at(object_id)) is not None:
+        file, position = place
+        head = chunk_head(file.length_at(position))
+        opening = b"\x08\x01\x10\x01\x1a" + varint(len(head) + file.length_at(position)) + head
+        return Chunk(opening, file, position)
+    content = store.get(object_id)
+    answer = message_pb2.PullObjectResponse(
+        object_found=content is not None, object_available=bool(content), object_content=content or b""
+    )
+    return cast(bytes, answer.SerializeToString())
 
 
-def _push(state: Any, store: Any, request: Any, content: Body) -> Any:
-    """Hash and write outside Flower's lock; Flower's own bookkeeping then finds the object in place."""
-    try:
-        store.accept(request.object_id, content)
-    except Exception as error:
-        _log.warning("an object was refused: %s", error)
-        return message_pb2.PushObjectResponse(stored=False)
-    stored = state.store_object(request.run_id, request.session_id, request.object_id, b"")
-    return message_pb2.PushObjectResponse(stored=stored)
+def _length(answer: Answer) -> int:
+    if isinstance(answer, Chunk):
+        return len(answer.opening) + answer.file.length_at(answer.position)
+    return len(answer)
 
 
-async def _body(receive: Receive, length: int) -> Body:
-    pieces: Body = []
-    got = 0
-    async with asyncio.timeout(BODY_SECONDS):
-        while True:
+async def _send(send: Send, status: int, answer: Answer) -> None:
+    kind = b"application/protobuf" if status == 200 else b"text/plain; charset=utf-8"
+    headers = [(b"content-type", kind), (b"content-length", str(_length(answer)).encode())]
+    if status in (408, 411, 413):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if isinstance(answer, bytes):
+        await send({"type": "http.response.body", "body": answer})
+        return
+    await send({"type": "http.response.body", "body": answer.opening, "more_body": True})
+    start, length = answer.position * CHUNK_BYTES, answer.file.length_at(answer.position)
+    for done in range(0, length, _PIECE_BYTES):
+        size = min(_PIECE_BYTES, length - done)
+        piece = await asyncio.to_thread(os.pread, answer.file.descriptor, size, start + done)
+        await send({"type": "http.response.body", "body": piece, "more_body": done + size < length})
+
+
+async def _inline(function: Callable[..., None], *values: Any) -> None:
+    function(*values)
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    """The body of a request as it comes; its length was judged by the header and is kept by HTTP."""
+    more = True
+    while more:
+        async with asyncio.timeout(IDLE_SECONDS):
             event = await receive()
-            if event["type"] != "http.request":
-                raise Refusal(499, "gone")
-            pieces.append(event.get("body", b""))
-            got += len(pieces[-1])
-            if not event.get("more_body"):
-                break
-    if got != length:
-        raise Refusal(400, "the body has another length than announced")
-    return pieces
+        if event["type"] != "http.request":
+            raise Refusal(499, "gone")
+        more = event.get("more_body", False)
+        yield event.get("body", b"")
 
 
 async def _hangs_up(receive: Receive) -> None:
@@ -297,22 +357,20 @@ async def _hangs_up(receive: Receive) -> None:
         pass
 
 
-def _split(pieces: Body) -> tuple[bytes, Body]:
-    """Take the content field out of a ``PushObjectRequest``; the other fields, and the content in pieces."""
-    data, used = bytes(pieces[0]), 1
-    while (found := _content_field(data)) is None and used < len(pieces) and len(data) < CALL_BYTES:
-        data += pieces[used]
-        used += 1
-    if found is None:
-        return data, [b""]
-    tag, start, length = found
-    content: Body = []
-    rest = [data[:tag]]
-    for piece in [memoryview(data)[start:], *pieces[used:]]:
-        content.append(piece[:length])
-        rest.append(bytes(piece[length:]))
-        length -= len(content[-1])
-    return b"".join(rest), [piece for piece in content if len(piece)] or [b""]
+async def _object_fields(body: AsyncIterator[bytes]) -> tuple[bytes, memoryview, int]:
+    """Read a ``PushObjectRequest`` up to its content, which must be its last field.
+
+    Returns the other fields, the beginning of the content, and the length of the content.
+    """
+    data = b""
+    async for piece in body:
+        data += piece
+        if (found := _content_field(data)) is not None:
+            tag, start, length = found
+            return data[:tag], memoryview(data)[start:], length
+        if len(data) > _FIELD_BYTES:
+            break
+    return data, memoryview(b""), 0
 
 
 def _content_field(data: bytes) -> tuple[int, int, int] | None:
@@ -351,12 +409,3 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise Refusal(400, "not the protobuf message of this call")
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    data.append(value)
-    return bytes(data)

@@ -6,74 +6,77 @@ copied into each.
 
 Touches of Flower that are not its public API:
     ``flwr.supercore.object_store.ObjectStore`` (subclassed), ``NoObjectInStoreError``;
-    ``flwr.supercore.inflatable.inflatable_object``: ``get_object_children_ids_from_object_content``,
+    ``flwr.supercore.inflatable.inflatable_object``: ``get_object_id``,
     ``iterate_object_tree``; ``flwr.proto.message_pb2.ObjectTree``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.proto.message_pb2 import ObjectTree
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError, ObjectStore
-
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head, chunk_id
 from nbfed_site.link.records import Run, run_from_object
 
-SMALL_BYTES = 1 << 20
 _MAX_PIECES = 512
+_CHUNKS_AT_ONCE = 4
 Pieces = Sequence[bytes | memoryview]
 
 
 class RunFile:
-    """One run of array bytes on disk; removed when nothing needs it any more."""
+    """One run of array bytes on disk, held by its users; without any it can take another run."""
 
-    def __init__(self, path: Path, nbytes: int) -> None:
-        self.path, self.nbytes, self.users = path, nbytes, 0
+    def __init__(self, path: Path) -> None:
+        self.nbytes = self.users = 0
+        self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.truncate(self.descriptor, nbytes)
 
     def length_at(self, position: int) -> int:
         """Length of the chunk at ``position`` (0-based)."""
         return min(CHUNK_BYTES, self.nbytes - position * CHUNK_BYTES)
 
-    def write(self, position: int, pieces: Pieces) -> None:
-        """Write one whole chunk."""
+    def write(self, offset: int, pieces: Pieces) -> int:
+        """Write ``pieces`` one after the other; their length."""
         if len(pieces) > _MAX_PIECES:
             pieces = [b"".join(pieces)]
         length = sum(map(len, pieces))
-        written = os.pwritev(self.descriptor, pieces, position * CHUNK_BYTES)
+        written = os.pwritev(self.descriptor, pieces, offset)
         if written != length:
             raise OSError(f"wrote {written} of {length} bytes to {self.path}")
+        return length
 
     def read(self, position: int) -> bytes:
-        """Read one whole chunk."""
+        """One whole chunk."""
         return os.pread(self.descriptor, self.length_at(position), position * CHUNK_BYTES)
 
     def fill(self, chunks: Iterable[list[memoryview]], pool: ThreadPoolExecutor) -> list[str]:
-        """Write all chunks, in order; their ids."""
+        """Write all chunks of a run, in order, few at a time; their ids."""
+        under_way: deque[Future[str]] = deque()
+        ids = []
+        for position, chunk in enumerate(chunks):
+            self.nbytes += sum(map(len, chunk))
+            under_way.append(pool.submit(self._put, position, chunk))
+            if len(under_way) > _CHUNKS_AT_ONCE:
+                ids.append(under_way.popleft().result())
+        return ids + [item.result() for item in under_way]
 
-        def put(numbered: tuple[int, list[memoryview]]) -> str:
-            position, chunk = numbered
-            self.write(position, chunk)
-            return chunk_id(chunk)
+    def _put(self, position: int, chunk: list[memoryview]) -> str:
+        self.write(position * CHUNK_BYTES, chunk)
+        return chunk_id(chunk)
 
-        return list(pool.map(put, enumerate(chunks)))
-
-    def drop(self) -> None:
-        """One use less; the last one removes the file. Arrays mapped from it stay readable."""
-        self.users -= 1
-        if self.users == 0:
-            os.close(self.descriptor)
-            self.path.unlink(missing_ok=True)
+    def remove(self) -> None:
+        """Close and remove the file."""
+        os.close(self.descriptor)
+        self.path.unlink(missing_ok=True)
 
 
 @dataclass(slots=True)
@@ -87,20 +90,24 @@ class _Entry:
 
 
 class SpillingStore(ObjectStore):
-    """Keeps small objects in memory and array chunks in files below ``folder``."""
+    """Keeps small objects in memory and array chunks in files below ``folder``.
 
-    def __init__(self, folder: Path) -> None:
+    Up to ``spares`` files that nobody uses are kept for the next runs.
+    """
+
+    def __init__(self, folder: Path, spares: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.run"):
             leftover.unlink()
-        self._folder = folder
+        self._folder, self._spares = folder, spares
+        self._spare: list[RunFile] = []
         self._numbers = itertools.count()
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.RLock()
 
     def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
         """Expect the objects of a tree; the ids of those that are not here yet."""
-        missing = {}
+        missing: dict[str, None] = {}
         with self._lock:
             for node in iterate_object_tree(object_tree):
                 entry = self._entries.get(node.object_id)
@@ -120,81 +127,74 @@ class SpillingStore(ObjectStore):
             return ObjectTree(object_id=object_id, children=[self.get_object_tree(item) for item in children])
 
     def put(self, object_id: str, object_content: bytes) -> None:
-        """Take one object; see :meth:`accept`."""
-        self.accept(object_id, [object_content])
-
-    def accept(self, object_id: str, pieces: Pieces) -> None:
-        """Take one expected object, given in pieces, once its bytes are proved to be what its id says.
-
-        Hashing and writing happen outside the lock: several threads may do it at once.
+        """Take one small object, once its bytes are proved to be what its id says.
 
         Raises:
             NoObjectInStoreError: the object is not expected.
-            ValueError: the bytes are not those of the id, or not acceptable.
+            ValueError: the bytes are not those of the id, or are an array chunk's.
             OSError: the disk is full.
         """
         with self._lock:
             if self._entry(object_id).available:
                 return
-        sha = hashlib.sha256()
-        for piece in pieces:
-            sha.update(piece)
-        if sha.hexdigest() != object_id:
+        if get_object_id(object_content) != object_id or object_content.startswith(b"ArrayChunk "):
             raise ValueError(f"object {object_id} has other content")
-        opening = bytes(pieces[0][:64])
-        if opening.startswith(b"ArrayChunk "):
-            self._accept_chunk(object_id, pieces, opening)
-        elif sum(map(len, pieces)) > SMALL_BYTES:
-            raise ValueError(f"object {object_id} is too large")
-        else:
-            self._accept_small(object_id, b"".join(pieces))
-
-    def _accept_chunk(self, object_id: str, pieces: Pieces, opening: bytes) -> None:
-        head = opening[: opening.index(b"\0") + 1]
-        length = sum(map(len, pieces)) - len(head)
-        if head != chunk_head(length):
-            raise ValueError(f"chunk {object_id} has a wrong head")
-        with self._lock:
-            entry = self._entry(object_id)
-            places = list(entry.places)
-            for file, _ in places:
-                file.users += 1
-        if not places:
-            raise ValueError(f"chunk {object_id} came before its array")
-        try:
-            if any(file.length_at(position) != length for file, position in places):
-                raise ValueError(f"chunk {object_id} has a wrong length")
-            body = [memoryview(pieces[0])[len(head) :], *pieces[1:]]
-            for file, position in places:
-                file.write(position, body)
-        finally:
-            with self._lock:
-                for file, _ in places:
-                    file.drop()
-        self._available(object_id, places)
-
-    def _available(self, object_id: str, written: list[tuple[RunFile, int]]) -> None:
-        """Mark a chunk as here; places that it was given meanwhile are filled now."""
-        with self._lock:
-            entry = self._entries.get(object_id)
-            if entry is None:
-                return
-            for file, position in entry.places:
-                if (file, position) not in written:
-                    file.write(position, [written[0][0].read(written[0][1])])
-            entry.available = True
-
-    def _accept_small(self, object_id: str, content: bytes) -> None:
-        if content.startswith(b"Array "):
-            run = run_from_object(object_id, content)
+        if object_content.startswith(b"Array "):
+            run = run_from_object(object_id, object_content)
             self._place(run, self.new_file(run.nbytes), filled=False)
         with self._lock:
             entry = self._entry(object_id)
-            entry.content, entry.available = content, True
+            entry.content, entry.available = object_content, True
 
-    def new_file(self, nbytes: int) -> RunFile:
-        """An empty file for a run of ``nbytes``."""
-        return RunFile(self._folder / f"{next(self._numbers)}.run", nbytes)
+    def claim(self, object_id: str, file: RunFile) -> list[int] | None:
+        """Take a chunk's places in ``file`` out of use, to be written to; None if the chunk is here already.
+
+        A sender writes to its own file alone: what it sends is not proved yet.
+        """
+        with self._lock:
+            entry = self._entry(object_id)
+            if entry.available:
+                return None
+            claimed = [position for other, position in entry.places if other is file]
+            entry.places = [place for place in entry.places if place[0] is not file]
+            return claimed
+
+    def settle(self, object_id: str, file: RunFile, positions: list[int], proved: bool) -> None:
+        """Give claimed places back. If the chunk was ``proved`` at the first, all its places are filled."""
+        with self._lock:
+            entry = self._entries.get(object_id)
+            if entry is None:
+                for _ in positions:
+                    self.drop(file)
+                return
+            if proved and not entry.available:
+                entry.available = True
+                good, waiting = [(file, positions[0])], [*entry.places, *((file, at) for at in positions[1:])]
+            else:
+                good, waiting = entry.places, [(file, at) for at in positions]
+            if entry.available:
+                _copy(good[0], waiting)
+            entry.places = [*good, *waiting]
+
+    def new_file(self, nbytes: int = 0) -> RunFile:
+        """A file for a run of ``nbytes``, with one user; one that has served is used again if it can be.
+
+        To overwrite pages that the system holds for a file costs a fraction of fresh ones.
+        """
+        with self._lock:
+            file = self._spare.pop() if self._spare else RunFile(self._folder / f"{next(self._numbers)}.run")
+        file.nbytes, file.users = nbytes, 1
+        return file
+
+    def drop(self, file: RunFile) -> None:
+        """One user of ``file`` less."""
+        with self._lock:
+            file.users -= 1
+            if file.users > 0:
+                return
+            self._spare.append(file)
+            if len(self._spare) > self._spares:
+                self._spare.pop(0).remove()
 
     def put_filled(self, run: Run, content: bytes, file: RunFile) -> None:
         """Take an expected run whose chunks are in ``file`` already, and its deflated object."""
@@ -208,52 +208,50 @@ class SpillingStore(ObjectStore):
         with self._lock:
             owner = self._entry(run.object_id)
             if owner.file is not None or set(run.chunk_ids) - set(owner.children):
-                file.users += 1
-                file.drop()
+                self.drop(file)
                 if owner.file is not None:
                     return
                 raise ValueError(f"array {run.object_id} has other chunks than announced")
             owner.file = file
-            file.users += 1
             for position, chunk in enumerate(run.chunk_ids):
                 entry = self._entry(chunk)
                 if entry.available and not filled:
-                    source, at = entry.places[0]
-                    file.write(position, [source.read(at)])
+                    _copy(entry.places[0], [(file, position)])
                 entry.places.append((file, position))
                 entry.available = entry.available or filled
                 file.users += 1
 
     def get(self, object_id: str) -> bytes | None:
         """One object whole; empty if it is expected and not here yet."""
-        pieces = self.read(object_id)
-        return None if pieces is None else b"".join(pieces)
-
-    def read(self, object_id: str) -> list[bytes] | None:
-        """One object in pieces; no piece if it is expected and not here yet, None if it is unknown."""
         with self._lock:
             entry = self._entries.get(object_id)
-            if entry is None:
-                return None
-            if not entry.available:
-                return []
+            if entry is None or not entry.available:
+                return None if entry is None else b""
             if entry.content is not None:
-                return [entry.content]
+                return entry.content
+            file, position = entry.places[0]
+            return chunk_head(file.length_at(position)) + file.read(position)
+
+    def chunk_at(self, object_id: str) -> tuple[RunFile, int] | None:
+        """Where a chunk lies; None if the object is no chunk or is not here. The file is to be dropped."""
+        with self._lock:
+            entry = self._entries.get(object_id)
+            if entry is None or not entry.available or not entry.places:
+                return None
             file, position = entry.places[0]
             file.users += 1
-        try:
-            return [chunk_head(file.length_at(position)), file.read(position)]
-        finally:
-            with self._lock:
-                file.drop()
+            return file, position
 
-    def file_of(self, array_id: str) -> RunFile:
-        """The file with the bytes of one run."""
+    def use(self, file: RunFile) -> None:
+        """One user of ``file`` more."""
         with self._lock:
-            file = self._entry(array_id).file
-        if file is None:
-            raise NoObjectInStoreError(f"{array_id} is not a run of array bytes")
-        return file
+            file.users += 1
+
+    def find_file(self, array_id: str) -> RunFile | None:
+        """The file with the bytes of one run, once its array object is here."""
+        with self._lock:
+            entry = self._entries.get(array_id)
+            return None if entry is None else entry.file
 
     def hold(self, object_id: str) -> None:
         """Keep an object even when no message holds it any more, until :meth:`release`."""
@@ -277,7 +275,7 @@ class SpillingStore(ObjectStore):
             if entry.file is not None:
                 self._leave(entry)
             for file, _ in entry.places:
-                file.drop()
+                self.drop(file)
             for child in entry.children:
                 self._entries[child].parents -= 1
                 self.delete(child)
@@ -291,8 +289,8 @@ class SpillingStore(ObjectStore):
                 gone = [place for place in entry.places if place[0] is owner.file]
                 entry.places = [place for place in entry.places if place[0] is not owner.file]
                 for file, _ in gone:
-                    file.drop()
-        owner.file.drop()
+                    self.drop(file)
+        self.drop(owner.file)
 
     def delete_objects_in_run(self, run_id: int) -> None:
         """Remove everything: there is one Flower run in a transport's life."""
@@ -302,15 +300,11 @@ class SpillingStore(ObjectStore):
         """Remove everything."""
         with self._lock:
             for entry in self._entries.values():
-                for file in self._files(entry):
-                    file.drop()
+                for file in [file for file, _ in entry.places] + [entry.file] * (entry.file is not None):
+                    self.drop(file)
             self._entries.clear()
-
-    @staticmethod
-    def _files(entry: _Entry) -> Iterator[RunFile]:
-        yield from (file for file, _ in entry.places)
-        if entry.file is not None:
-            yield entry.file
+            while self._spare:
+                self._spare.pop().remove()
 
     def __contains__(self, object_id: str) -> bool:
         return object_id in self._entries
@@ -323,3 +317,8 @@ class SpillingStore(ObjectStore):
         if entry is None:
             raise NoObjectInStoreError(f"object {object_id} is not expected")
         return entry
+
+
+def _copy(source: tuple[RunFile, int], targets: Iterable[tuple[RunFile, int]]) -> None:
+    for file, position in targets:
+        file.write(position * CHUNK_BYTES, [source[0].read(source[1])])

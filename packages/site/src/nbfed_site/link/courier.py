@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from nbfed_site.contracts import Arrays, BadInput, RoundInput
 from .fleet import FleetClient, NotRecognised, Unreachable
 from .pack import (
     CHUNK_BYTES,
+    Slot,
     Wire,
     array_at,
     chunk_head,
@@ -43,13 +45,13 @@ from .pack import (
     chunks_of,
     slots_from_json,
     slots_json,
-    slots_of,
     total_bytes,
 )
 from .records import Parcel, Run, content_of, open_parcel, parcel
 
 _THREADS = 2
 _REFUSALS = 5
+_UNSHARED = 2  # references to an object that nobody else holds, as sys.getrefcount counts them
 _MIN_INTERVAL, _MAX_INTERVAL = 10.0, 1800.0  # what Flower accepts as the time between heartbeats
 
 
@@ -79,6 +81,7 @@ class Courier:
         self._client, self._wire = client, wire
         self._node: Node | None = None
         self._partial: tuple[str, NDArray[np.uint8], set[int]] | None = None
+        self._buffer = np.empty(0, np.uint8)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="transfer")
 
     def activate(self, heartbeat_seconds: float) -> bool:
@@ -147,12 +150,12 @@ class Courier:
         if total_bytes(slots) != run.nbytes:
             raise BadInput("The arrays of a task do not fit their layout.")
         if self._partial is None or self._partial[0] != run.object_id:
-            self._partial = run.object_id, np.empty(run.nbytes, np.uint8), set()
+            self._partial = run.object_id, self._room(run.nbytes), set()
         _, buffer, done = self._partial
 
         def pull(position: int) -> None:
             start = position * CHUNK_BYTES
-            target = memoryview(buffer)[start : start + CHUNK_BYTES]
+            target = buffer.data[start : start + CHUNK_BYTES]
             self._client.pull_chunk(ask(run.chunk_ids[position]), target)
             done.add(position)
 
@@ -161,10 +164,16 @@ class Courier:
             pass
         return {slot.name: array_at(slot, buffer) for slot in slots}
 
+    def _room(self, nbytes: int) -> NDArray[np.uint8]:
+        """Memory for a task's arrays: that of the last task, unless somebody still holds its arrays."""
+        if self._buffer.nbytes != nbytes or sys.getrefcount(self._buffer) > _UNSHARED:
+            self._buffer = np.empty(nbytes, np.uint8)
+        return self._buffer
+
     def pack(self, task: Task, header: dict[str, Any], arrays: Arrays | None) -> Delivery:
         """Cut a reply into objects and compute their ids."""
-        slots = slots_of(arrays or {}, self._wire)
-        chunks = list(chunks_of(arrays or {}, slots))
+        slots: list[Slot] = []
+        chunks = list(chunks_of(arrays or {}, self._wire, slots))
         ids = list(self._pool.map(chunk_id, chunks))
         if arrays is not None:
             header["layout"] = slots_json(slots)

@@ -24,7 +24,7 @@ import urllib.request
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -142,7 +142,7 @@ class FleetClient:
     def pull_chunk(self, request: PullObjectRequest, target: memoryview) -> None:
         """Read the chunk ``request.object_id`` into ``target``, which is as long as the chunk."""
         head = chunk_head(len(target))
-        expected = b"\x08\x01\x10\x01\x1a" + _varint(len(head) + len(target)) + head
+        expected = b"\x08\x01\x10\x01\x1a" + varint(len(head) + len(target)) + head
         with self._post("pull-object", [request.SerializeToString()], 60.0) as response:
             prefix = response.read(len(expected))
             if prefix != expected:
@@ -162,7 +162,7 @@ class FleetClient:
         The content goes last, after the small fields, so that it needs no copy.
         """
         length = len(head) + sum(map(len, pieces))
-        opening = request.SerializeToString() + b"\x22" + _varint(length) + head
+        opening = request.SerializeToString() + b"\x22" + varint(length) + head
         with self._post("push-object", [opening, *pieces], 60.0) as response:
             return _parsed(PushObjectResponse, response.read()).stored
 
@@ -259,10 +259,8 @@ def _tunnel(
 
 
 def _break(sock: Any) -> None:
-    try:
+    with suppress(OSError):
         sock.shutdown(2)
-    except OSError:
-        pass
 
 
 def _read_into(response: http.client.HTTPResponse, target: memoryview) -> None:
@@ -286,10 +284,11 @@ def _parsed(kind: type[_ResponseT], data: bytes) -> _ResponseT:
 def _content(response: PullObjectResponse) -> bytes:
     if not response.object_available:
         raise Unreachable("the server no longer has an object of this task")
-    return cast(bytes, response.object_content)
+    return response.object_content
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """``value`` as protobuf writes lengths."""
     data = bytearray()
     while value > 0x7F:
         data.append(value & 0x7F | 0x80)

@@ -155,7 +155,11 @@ class _Link:
         task = self._courier.fetch()
         if task is not None:
             self._pause = 0.0
-            facts = {"task_id": task.input.task_id, "kind": task.input.kind, "round": task.input.round}
+            facts: dict[str, Scalar] = {
+                "task_id": task.input.task_id,
+                "kind": task.input.kind,
+                "round": task.input.round,
+            }
             self.tell("received", facts | {"bytes": task.nbytes, "seconds": time.monotonic() - asked})
         elif time.monotonic() - asked < _IDLE_SECONDS[0]:
             self._pause = min(max(2 * self._pause, _IDLE_SECONDS[0]), _IDLE_SECONDS[1])

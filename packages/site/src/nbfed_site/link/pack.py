@@ -21,7 +21,7 @@ from nbfed_site.contracts import Array, Arrays, BadInput
 
 Wire = Literal["fp32", "bf16"]
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 16 << 20
 _ALIGN = 64
 _PLAIN_KINDS = "biufcSU"
 
@@ -38,20 +38,6 @@ class Slot:
     nbytes: int
 
 
-def slots_of(arrays: Arrays, wire: Wire) -> tuple[Slot, ...]:
-    """The layout of ``arrays``.
-
-    Raises:
-        BadInput: an array holds Python objects or another type that has no plain bytes.
-    """
-    return slots_from_json(
-        [
-            [name, array.dtype.str, array.shape, "bf16" if wire == "bf16" and array.dtype == "<f4" else ""]
-            for name, array in arrays.items()
-        ]
-    )
-
-
 def slots_json(slots: Iterable[Slot]) -> list[list[Any]]:
     """The layout as plain JSON values."""
     return [[slot.name, slot.dtype, list(slot.shape), slot.encoding] for slot in slots]
@@ -63,15 +49,14 @@ def slots_from_json(rows: Sequence[Any]) -> tuple[Slot, ...]:
     Raises:
         BadInput: not such a layout.
     """
-    slots, offset = [], 0
+    slots: list[Slot] = []
     for row in rows:
-        slot = _slot(row, offset)
-        slots.append(slot)
-        offset = -(-(offset + slot.nbytes) // _ALIGN) * _ALIGN
+        slots.append(_slot(row, slots))
     return tuple(slots)
 
 
-def _slot(row: Any, offset: int) -> Slot:
+def _slot(row: Any, before: Sequence[Slot]) -> Slot:
+    offset = -(-total_bytes(before) // _ALIGN) * _ALIGN
     try:
         name, dtype, shape, encoding = row
         shape, kind = tuple(shape), np.dtype(dtype)
@@ -89,14 +74,18 @@ def total_bytes(slots: Sequence[Slot]) -> int:
     return slots[-1].offset + slots[-1].nbytes if slots else 0
 
 
-def chunks_of(arrays: Arrays, slots: Sequence[Slot]) -> Iterator[list[memoryview]]:
+def chunks_of(arrays: Arrays, wire: Wire, slots: list[Slot]) -> Iterator[list[memoryview]]:
     """The run in chunks of :data:`CHUNK_BYTES` (the last may be shorter), each as views of the arrays.
 
-    No bytes are copied but those of arrays that are not in C order or are encoded.
+    ``slots`` receives the layout, array by array; each array is read once. No bytes are copied but
+    those of arrays that are not in C order or are encoded.
+
+    Raises:
+        BadInput: an array holds Python objects or another type that has no plain bytes.
     """
     chunk: list[memoryview] = []
     room = CHUNK_BYTES
-    for piece in _pieces(arrays, slots):
+    for piece in _pieces(arrays, wire, slots):
         rest = piece
         while len(rest):
             part, rest = rest[:room], rest[room:]
@@ -109,17 +98,15 @@ def chunks_of(arrays: Arrays, slots: Sequence[Slot]) -> Iterator[list[memoryview
         yield chunk
 
 
-def _pieces(arrays: Arrays, slots: Sequence[Slot]) -> Iterator[memoryview]:
-    end = 0
-    for slot in slots:
-        if not slot.nbytes:
-            continue
-        array: Any = arrays[slot.name]
-        if slot.encoding:
-            array = encode_bf16(array)
-        yield memoryview(bytes(slot.offset - end))
-        yield memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-        end = slot.offset + slot.nbytes
+def _pieces(arrays: Arrays, wire: Wire, slots: list[Slot]) -> Iterator[memoryview]:
+    for name, array in arrays.items():
+        end = total_bytes(slots)
+        encoding = "bf16" if wire == "bf16" and array.dtype == "<f4" else ""
+        slots.append(_slot((name, array.dtype.str, array.shape, encoding), slots))
+        yield memoryview(bytes(slots[-1].offset - end))
+        plain = encode_bf16(array.astype(np.float32, copy=False)) if encoding else array
+        if array.size:
+            yield np.ascontiguousarray(plain).reshape(-1).view(np.uint8).data
 
 
 def array_at(slot: Slot, run: NDArray[np.uint8], start: int = 0) -> Array:

@@ -14,7 +14,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.app.message.arraychunk import ArrayChunk
@@ -105,7 +105,7 @@ def open_parcel(tree: ObjectTree, fetch: Callable[[str], bytes]) -> tuple[dict[s
     try:
         content = json.loads(get_object_body(fetch(tree.children[0].object_id), RecordDict))
         record = ConfigRecord.inflate(fetch(content["header"]))
-        header = json.loads(record["json"])
+        header = json.loads(cast(bytes, record["json"]))
         if "arrays" not in content:
             return header, None
         arrays = json.loads(get_object_body(fetch(content["arrays"]), ArrayRecord))
