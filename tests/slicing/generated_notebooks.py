@@ -303,6 +303,27 @@ def _match(w: Writer) -> str:
     return f"match {value}:\n{first}\n    case other:\n        {w.one('int')} = other"
 
 
+def _getter(w: Writer) -> str:
+    function = f"get{w.count}"
+    return f"def {function}():\n    kept = {w.one('list')}\n    return kept\n{w.bound('list')} = {function}()"
+
+
+def _through(w: Writer) -> str:
+    function, old = f"same{w.count}", w.one("list")
+    how = w.draw(st.sampled_from(["return a", "yield a"]))
+    call = f"{function}({old})" if how == "return a" else f"next({function}({old}))"
+    return f"def {function}(a):\n    {how}\n{w.bound('list')} = {call}"
+
+
+def _box(w: Writer) -> str:
+    name, old = f"Box{w.count}", w.one("list")
+    return (
+        f"class {name}:\n    def put(self, what):\n        self.what = what\n        return self\n"
+        f"    def get(self):\n        return self.what\n"
+        f"box{w.count} = {name}().put({old})\n{w.bound('list')} = box{w.count}.get()"
+    )
+
+
 STATEMENTS: list[tuple[Callable[[Writer], str], tuple[str, ...]]] = [
     (_int, ()),
     (_list, ()),
@@ -352,6 +373,9 @@ STATEMENTS: list[tuple[Callable[[Writer], str], tuple[str, ...]]] = [
     (_decorated, ("list",)),
     (_map, ("function",)),
     (_match, ("int", "list")),
+    (_getter, ("list",)),
+    (_through, ("list",)),
+    (_box, ("list",)),
 ]
 
 SHOWN = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .effects import Body, CallSite, Function, Root
+from .effects import RETURNED, Body, CallSite, Function, Root
 from .habits import ARGUMENT_METHODS, CHANGING_FUNCTIONS, changes_receiver, is_inert, is_setting
 
 Functions = tuple[Function, ...]
@@ -166,6 +166,24 @@ def _library(site: CallSite, change: Change) -> None:
 
 def _names(site: CallSite) -> set[str]:
     return {root.name for _, roots in site.args for root in roots}
+
+
+def escaping(function: Function) -> set[Root]:
+    """Module-level names whose objects a call of ``function`` may return, yield, or keep in its object."""
+    names = [RETURNED, *(function.params[:1] if function.owner else ())]
+    found: set[Root] = set()
+    seen: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for root in function.body.aliases.get(name, ()):
+            if root.name in function.local | function.outer:
+                names.append(root.name)
+            else:
+                found.add(root)
+    return found
 
 
 def _bound(function: Function) -> set[str]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from .binding import FunctionNode, binds, body_of, locals_of, parameters, target_names
 from .habits import PASSING, SELF_METHODS
 
+RETURNED = "<returned>"
+"""Stands for what a function returns among the aliases of its body."""
+
 _NO_ROOTS = (ast.Lambda, ast.Compare, ast.JoinedStr, ast.Constant, ast.BinOp, ast.UnaryOp)
 
 
@@ -183,11 +186,8 @@ class _Scan:
                 self._store(node.optional_vars, node.context_expr)
             case ast.Delete():
                 self._store(ast.Tuple(node.targets, ast.Del()), None)
-            case ast.Match():
-                for name in {
-                    name for case in node.cases for n in ast.walk(case.pattern) for name in binds(n)
-                }:
-                    self._alias(name, roots(node.subject))
+            case ast.Match() | ast.Return() | ast.Yield() | ast.YieldFrom():
+                self._handed(node)
 
     def _store(self, target: ast.expr, value: ast.expr | None) -> None:
         pairs = (
@@ -207,7 +207,10 @@ class _Scan:
                     for root in held:
                         self._alias(root.name, {root, *roots(given)})
 
-    def _captured(self, node: ast.Match) -> None:
+    def _handed(self, node: ast.Match | ast.Return | ast.Yield | ast.YieldFrom) -> None:
+        if not isinstance(node, ast.Match):
+            self._alias(RETURNED, roots(node.value))
+            return
         for part in (part for case in node.cases for part in ast.walk(case.pattern)):
             for name in binds(part):
                 self._alias(name, roots(node.subject))
@@ -241,6 +244,8 @@ class _Scan:
         inner = _Scan(Body(), None, nested=True)
         inner.all(body_of(node))
         name = "" if isinstance(node, ast.Lambda) else node.name
+        if isinstance(node, ast.Lambda):
+            inner.body.aliases.setdefault(RETURNED, set()).update(roots(node.body))
         bound = (frozenset(local), frozenset(module), frozenset(outer))
         function = Function(name, self.owner, tuple(parameters(node)), *bound, inner.body, self.nested)
         self.body.functions.append(function)

@@ -11,7 +11,7 @@ import builtins
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .changes import Change, Follower, Functions, Knowledge, all_functions
+from .changes import Change, Follower, Functions, Knowledge, all_functions, escaping
 from .effects import Body, Root
 from .habits import PRESENTATION
 from .shapes import Statement
@@ -160,7 +160,6 @@ class _Tracer:
         self.changed: list[frozenset[str]] = []
         self.changers: dict[str, list[int]] = {}
         self.functions: dict[int, Functions] = {}
-        self.deferred: dict[int, frozenset[str]] = {}
         self.modules: dict[str, str] = {}
         self.methods: dict[str, Functions] = {}
 
@@ -172,7 +171,6 @@ class _Tracer:
         found = statement.body
         functions = tuple(all_functions(found))
         self.functions[statement.index] = functions
-        self.deferred[statement.index] = statement.deferred
         for function in functions:
             if function.name:
                 self.methods[function.name] = (*self.methods.get(function.name, ()), function)
@@ -200,7 +198,8 @@ class _Tracer:
         return Knowledge(frozenset(self.modules), direct, held, self.methods)
 
     def _is_definition(self, name: str, index: int) -> bool:
-        return any((f.name == name and f.owner is None) or f.owner == name for f in self.functions[index])
+        own = self.functions.get(index, ())
+        return any((f.name == name and f.owner is None) or f.owner == name for f in own)
 
     def _record(self, statement: Statement, change: Change, found: Body, follower: Follower) -> None:
         objects: set[str] = set()
@@ -230,17 +229,23 @@ class _Tracer:
         )
         return frozenset(o for root in given if root.name in self.env for o in self.env[root.name].objects)
 
-    def _objects(self, roots: Iterable[Root], follower: Follower) -> frozenset[str]:
+    def _objects(
+        self, roots: Iterable[Root], follower: Follower, seen: frozenset[Root] = frozenset()
+    ) -> frozenset[str]:
+        """Objects that values with these roots may be or hold; results of the notebook's own functions
+        hold what the functions return or keep."""
         objects: set[str] = set()
-        for root in roots:
+        for root in set(roots) - seen:
             held = self.env.get(root.name)
             if held is None or not follower.passes(root):
                 continue
             made = root.guards[-1:] == (root.name,)
-            objects |= held.objects - {f"{i}:{root.name}" for i in held.binders if made}
+            itself = {f"{i}:{root.name}" for i in held.binders if self._is_definition(root.name, i)}
+            objects |= held.objects - (itself if made else set())
             if root.guards:
-                read = {name for index in held.sources for name in self.deferred[index]}
-                objects |= {o for name in read if name in self.env for o in self.env[name].objects}
+                functions = (f for index in held.sources for f in self.functions[index])
+                kept = {r for function in functions for r in escaping(function)}
+                objects |= self._objects(kept, follower, seen | {root})
         return frozenset(objects)
 
     def _bind(self, statement: Statement, change: Change, found: Body, follower: Follower) -> None:
