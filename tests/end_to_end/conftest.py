@@ -1,5 +1,6 @@
 """Real processes: the nbfed command, a small notebook whose training can be slowed down or broken."""
 
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import nbformat
 import psutil
 import pytest
 
+ROUNDS = ("--rounds", "3", "--epochs", "2", "--seed", "5")
 NBFED = [sys.executable, "-m", "notebook_federator.cli"]
 
 PARAMETERS = "epochs = 1\npause = 0.0\nbreak_at = ''\n"
@@ -81,39 +83,49 @@ def test(net, testloader):
 """
 
 
-@pytest.fixture
-def slow_notebook(tmp_path: Path) -> Path:
-    """A notebook in function form; ``--set pause=1`` slows an epoch down, ``--set break_at=...`` breaks it."""
+MakeSite = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the slow notebook and data for three sites, shared by all tests."""
+    folder = tmp_path_factory.mktemp("workshop")
     document = nbformat.v4.new_notebook()
-    document.cells = [nbformat.v4.new_code_cell(text.strip()) for text in (PARAMETERS, IMPORTS, DATA, MODEL)]
-    document.cells += [nbformat.v4.new_code_cell(text.strip()) for text in (TRAIN, TEST)]
+    texts = (PARAMETERS, IMPORTS, DATA, MODEL, TRAIN, TEST)
+    document.cells = [nbformat.v4.new_code_cell(text.strip()) for text in texts]
     document.cells[0].metadata["tags"] = ["parameters"]
-    path = tmp_path / "slow.ipynb"
-    nbformat.write(document, path)
-    return path
+    nbformat.write(document, folder / "slow.ipynb")
+    for place, name in enumerate("abc"):
+        write_site(folder / name, 40 + 10 * place, place - 1)
+    return folder
 
 
-@pytest.fixture
-def make_site(tmp_path: Path) -> Callable[..., Path]:
+def write_site(folder: Path, count: int = 60, shift: float = 0.0, one_class: bool = False) -> Path:
     """Make a data folder for the slow notebook."""
-
-    def make(name: str, count: int = 60, shift: float = 0.0, one_class: bool = False) -> Path:
-        folder = tmp_path / "data" / name
-        folder.mkdir(parents=True)
-        (folder / "count.txt").write_text(str(count))
-        (folder / "shift.txt").write_text(str(shift))
-        if one_class:
-            (folder / "one_class.txt").touch()
-        return folder
-
-    return make
+    folder.mkdir(parents=True)
+    (folder / "count.txt").write_text(str(count))
+    (folder / "shift.txt").write_text(str(shift))
+    if one_class:
+        (folder / "one_class.txt").touch()
+    return folder
 
 
 @pytest.fixture
-def three_sites(make_site: Callable[..., Path]) -> list[str]:
+def slow_notebook(workshop: Path) -> Path:
+    """A notebook in function form; ``--set pause=1`` slows it down, ``--set break_at=...`` breaks it."""
+    return workshop / "slow.ipynb"
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> MakeSite:
+    """Make a further data folder for the slow notebook: name, then as :func:`write_site`."""
+    return lambda name, **about: write_site(tmp_path / "data" / name, **about)
+
+
+@pytest.fixture
+def three_sites(workshop: Path) -> list[str]:
     """Options for three sites with data of different size and shift."""
-    folders = {name: make_site(name, 40 + 10 * place, place - 1) for place, name in enumerate("abc")}
-    return [word for name, folder in folders.items() for word in ("--site", f"{name}={folder}")]
+    return [word for name in "abc" for word in ("--site", f"{name}={workshop / name}")]
 
 
 @dataclass
@@ -206,3 +218,23 @@ def nbfed(tmp_path: Path) -> Iterator[Nbfed]:
     for process in command.running:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(workshop: Path) -> str:
+    """Digest of the final model of a run without any fault."""
+    sites = [word for name in "abc" for word in ("--site", f"{name}={workshop / name}")]
+    words = ["run", "slow.ipynb", *sites, *ROUNDS, "--out", "undisturbed"]
+    data = Nbfed(workshop).json(*words)["data"]
+    assert data["state"] == "completed"
+    return final_model(workshop / "undisturbed")
+
+
+def final_model(run: Path) -> str:
+    """Digest of the last global model of a run."""
+    return hashlib.sha256((run / "models/last.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def digest_of() -> Callable[[Path], str]:
+    return final_model

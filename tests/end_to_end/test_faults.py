@@ -6,23 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from notebook_federator.rounds.checkpoints import file_digest
 
 pytestmark = pytest.mark.end_to_end
 ROUNDS = ("--rounds", "3", "--epochs", "2", "--seed", "5")
-
-
-def final_model(run: Path) -> str:
-    return file_digest(run / "models/last.safetensors")
-
-
-@pytest.fixture
-def undisturbed(nbfed, slow_notebook, three_sites) -> str:
-    """Digest of the final model of the same run without any fault."""
-    words = ["run", str(slow_notebook), *three_sites, *ROUNDS, "--out", "undisturbed"]
-    data = nbfed.json(*words)["data"]
-    assert data["state"] == "completed"
-    return final_model(nbfed.folder / "undisturbed")
 
 
 def slow(notebook: Path, sites: list[str], *words: str) -> list[str]:
@@ -30,7 +16,7 @@ def slow(notebook: Path, sites: list[str], *words: str) -> list[str]:
 
 
 def test_a_killed_site_comes_back_and_the_model_is_the_same(
-    nbfed, slow_notebook, three_sites, undisturbed
+    nbfed, slow_notebook, three_sites, undisturbed, digest_of
 ) -> None:
     run = nbfed.follow(*slow(slow_notebook, three_sites))
     run.until("received", site="b", round=2)
@@ -38,7 +24,7 @@ def test_a_killed_site_comes_back_and_the_model_is_the_same(
     assert run.end() == 0
     assert run.of("round_finished")[1]["weights"] == {"a": 40, "b": 50, "c": 60}
     assert [event["source"] for event in run.of("restarting")] == ["b"]
-    assert final_model(nbfed.folder / "run") == undisturbed
+    assert digest_of(nbfed.folder / "run") == undisturbed
 
 
 def test_a_site_that_stays_away_is_left_out_where_a_quorum_allows(nbfed, slow_notebook, three_sites) -> None:
@@ -65,7 +51,9 @@ def test_without_a_quorum_the_run_stops_at_its_deadline_and_says_who_is_missing(
     assert run.of("waiting")[0]["sites"] == ["c"]
 
 
-def test_a_killed_server_is_resumed_to_the_same_bits(nbfed, slow_notebook, three_sites, undisturbed) -> None:
+def test_a_killed_server_is_resumed_to_the_same_bits(
+    nbfed, slow_notebook, three_sites, undisturbed, digest_of
+) -> None:
     run = nbfed.follow(*slow(slow_notebook, three_sites))
     run.until("received", site="b", round=2)
     run.kill("server")
@@ -73,23 +61,23 @@ def test_a_killed_server_is_resumed_to_the_same_bits(nbfed, slow_notebook, three
     found = nbfed("run", "--resume", "run", "--progress", "lines")
     assert found.returncode == 0, found.stderr
     assert "continuing after round 1" in found.stderr
-    assert final_model(nbfed.folder / "run") == undisturbed
+    assert digest_of(nbfed.folder / "run") == undisturbed
     assert nbfed.json("ledger", "verify", "run")["data"]["entries"] > 20
 
 
 def test_a_killed_command_leaves_no_process_and_can_be_resumed(
-    nbfed, slow_notebook, three_sites, undisturbed
+    nbfed, slow_notebook, three_sites, undisturbed, digest_of
 ) -> None:
     run = nbfed.follow(*slow(slow_notebook, three_sites))
     run.until("received", site="b", round=2)
     run.process.kill()
     run.end()
     assert nbfed("run", "--resume", "run").returncode == 0
-    assert final_model(nbfed.folder / "run") == undisturbed
+    assert digest_of(nbfed.folder / "run") == undisturbed
 
 
 def test_ctrl_c_ends_every_process_and_keeps_what_is_done(
-    nbfed, slow_notebook, three_sites, undisturbed
+    nbfed, slow_notebook, three_sites, undisturbed, digest_of
 ) -> None:
     run = nbfed.follow(*slow(slow_notebook, three_sites))
     run.until("received", site="b", round=2)
@@ -98,7 +86,7 @@ def test_ctrl_c_ends_every_process_and_keeps_what_is_done(
     report = nbfed("report", "run")
     assert report.returncode == 0, report.stderr
     assert nbfed("run", "--resume", "run").returncode == 0
-    assert final_model(nbfed.folder / "run") == undisturbed
+    assert digest_of(nbfed.folder / "run") == undisturbed
 
 
 def test_training_that_raises_reaches_the_author_as_cell_and_line(nbfed, slow_notebook, three_sites) -> None:
@@ -158,11 +146,11 @@ def test_a_taken_port(nbfed, slow_notebook, three_sites) -> None:
 
 
 def test_a_second_run_in_the_same_folder_loses_nothing(
-    nbfed, slow_notebook, three_sites, undisturbed
+    nbfed, slow_notebook, three_sites, undisturbed, digest_of, workshop
 ) -> None:
-    words = ["run", str(slow_notebook), *three_sites, *ROUNDS, "--out", "undisturbed"]
+    words = ["run", str(slow_notebook), *three_sites, *ROUNDS, "--out", str(workshop / "undisturbed")]
     assert nbfed.json(*words, code=4)["error_code"] == "NE404"
-    assert final_model(nbfed.folder / "undisturbed") == undisturbed
+    assert digest_of(workshop / "undisturbed") == undisturbed
 
 
 @pytest.mark.parametrize(
@@ -180,6 +168,7 @@ def test_a_second_run_in_the_same_folder_loses_nothing(
     ],
 )
 def test_bad_input_says_what_and_what_next(nbfed, slow_notebook, words, code, what) -> None:
+    (nbfed.folder / "slow.ipynb").write_bytes(slow_notebook.read_bytes())
     envelope = nbfed.json(*words, code=code)
     assert envelope["error_code"] == what
     assert envelope["message"]
