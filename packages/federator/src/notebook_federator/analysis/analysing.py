@@ -8,12 +8,13 @@ from dataclasses import replace
 from ..notebook import Notebook, Role
 from .blocks import last_use, marked_cells, recognise
 from .distributions import foreign_modules, requirements_of
-from .flow import Flow, Need, trace
+from .flow import Flow, Need
 from .neighbours import local_modules
 from .parsing import in_characters, parse
 from .shapes import Analysis, Block, Framework, Import, RoundsRead, Statement, StrategyRead, Unresolved
 from .strategy import read_message_length, read_rounds, read_strategy
 from .suggestions import suggest
+from .tracing import trace
 
 
 def analyse(notebook: Notebook) -> Analysis:

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Literal
 
 from ..notebook import Notebook
+from .habits import FLOWER
 from .parsing import call_name, place_of
 from .shapes import Import, Place, Requirement, Statement
 
@@ -60,7 +61,8 @@ def requirements_of(
 ) -> tuple[Requirement, ...]:
     """One requirement for each distribution that the imports or pip lines name, sorted by name.
 
-    A pin on a pip line wins over the version installed here. ``local`` modules need none.
+    A pin on a pip line wins over the version installed here. ``local`` modules need none; neither does
+    Flower, which no slice holds.
     """
     asked = pip_lines(notebook, statements)
     found: dict[str, Requirement] = {}
@@ -71,7 +73,7 @@ def requirements_of(
         _add(found, resolve(item.module, item.place, asked))
     for key, requirement in asked.items():
         found.setdefault(key, requirement)
-    return tuple(found[key] for key in sorted(found))
+    return tuple(found[key] for key in sorted(found) if key not in FLOWER)
 
 
 def resolve(module: str, place: Place, asked: Mapping[str, Requirement]) -> Requirement:
