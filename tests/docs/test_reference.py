@@ -17,7 +17,8 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "Every error says what went wrong, where, and what to do next, under a code that never changes its meaning.",
+        "Every error says what went wrong, where, and what to do next, under a code that never",
+        "changes its meaning.",
         "With `--format json` the code is `error_code` in the envelope.",
         "",
         "| code | name | meaning | exit code |",
@@ -42,7 +43,8 @@ def commands_page() -> str:
     head = [
         "# Commands",
         "",
-        "Exit codes: 0 ok, 1 failed, 2 cannot connect or not authorised, 3 timed out, 4 bad input, 130 interrupted.",
+        "Exit codes: 0 ok, 1 failed, 2 cannot connect or not authorised, 3 timed out, 4 bad input, 130",
+        "interrupted.",
         "An option can also be given in the environment, as `NBFED_RUN_ROUNDS=5` for `nbfed run --rounds 5`.",
         "",
     ]

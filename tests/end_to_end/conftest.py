@@ -184,7 +184,9 @@ class Following:
     def until(self, kind: str, **wanted: Any) -> dict[str, Any]:
         """The next event of ``kind`` with these values."""
         for event in self.lines():
-            if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
+            if (event["event"], event["source"]) == (kind, "server") and all(
+                event.get(key) == value for key, value in wanted.items()
+            ):
                 return event
         raise AssertionError(f"the run ended without {kind} {wanted}: {self.events[-5:]}")
 
@@ -208,7 +210,8 @@ class Following:
         return code
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["event"] == kind]
+        """What the server told."""
+        return [event for event in self.events if (event["event"], event["source"]) == (kind, "server")]
 
 
 @pytest.fixture
