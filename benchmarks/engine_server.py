@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from engine_site import peak_megabytes
-
 from nbfed_site.contracts import Array, RoundInput
 from nbfed_site.link import generate_key
 from notebook_federator.aggregation import Strategy, make_strategy
@@ -29,7 +28,11 @@ def make_model(megabytes: float) -> dict[str, Array]:
 
 
 def one_round(
-    transport: FlowerTransport, strategy: Strategy, number: int, model: list[dict[str, Array]], names: list[str]
+    transport: FlowerTransport,
+    strategy: Strategy,
+    number: int,
+    model: list[dict[str, Array]],
+    names: list[str],
 ) -> dict[str, float]:
     """Send ``model[0]`` out, let it go, and put the mean of the replies in its place."""
     begun = time.perf_counter()
@@ -88,12 +91,20 @@ def main(megabytes: str, count: str, rounds: str, wire: str) -> None:
         joined: set[str] = set()
         while len(joined) < len(names):
             joined |= {event.site for event in transport.events(1.0) if isinstance(event, Joined)}
-        model, strategy, base = [make_model(float(megabytes))], make_strategy({"name": "fedavg"}), peak_megabytes()
+        model, strategy, base = (
+            [make_model(float(megabytes))],
+            make_strategy({"name": "fedavg"}),
+            peak_megabytes(),
+        )
         used = time.process_time()
         for number in range(1, int(rounds) + 1):
             spans = one_round(transport, strategy, number, model, names)
             print(json.dumps({"round": number, **spans}), flush=True)
-        print(json.dumps({"peak_mb": peak_megabytes(), "base_mb": base, "cpu_seconds": time.process_time() - used}))
+        print(
+            json.dumps(
+                {"peak_mb": peak_megabytes(), "base_mb": base, "cpu_seconds": time.process_time() - used}
+            )
+        )
         print(json.dumps(threads_cpu()))
         transport.close()
         for process in processes:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from nbfed_site.contracts import Array, Evaluation, RoundInput, RoundOutput, SiteFailure
 from nbfed_site.link import LinkSettings, run
 

@@ -1,8 +1,7 @@
 """The real transport: Flower's Fleet API, served by this process to the sites of one federation.
 
 Touches of Flower that are not its public API are listed in ``flower_server.py``, ``flower_desk.py``,
-``object_store.py`` and ``nbfed_site/link``; here: ``flwr.supercore.inflatable.inflatable_object``'s
-``get_all_nested_objects``, ``get_object_tree``, ``no_object_id_recompute``.
+``object_store.py`` and the modules of ``nbfed_site/link``.
 """
 
 from __future__ import annotations

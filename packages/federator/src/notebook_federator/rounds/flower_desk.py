@@ -264,12 +264,13 @@ class SiteDesk:
         metadata = request.messages_list[0].metadata
         with self._lock:
             sent = self._sent.get(metadata.reply_to_message_id)
-            if sent is None or not answer.objects_to_push:
+            if sent is None or sent.member.node_id != node_id:
                 return
             sent.reply_id = metadata.message_id
             sent.tree = request.message_object_trees[0]
             sent.missing = set(answer.objects_to_push)
             self._sessions[answer.session_id] = sent
+            self._complete(sent)
 
     def upload(self, request: Any, length: int) -> Upload | None:
         """Begin to take an object that a site's reply lacks."""
@@ -291,16 +292,18 @@ class SiteDesk:
         """An object of a reply is here; the last one completes the reply."""
         with self._lock:
             sent = self._sessions.get(session_id)
-            if sent is None:
-                return
-            sent.missing.discard(object_id)
-            if sent.missing:
-                return
-            if len(self._sessions) == 1:
-                self.state.delete_sessions_in_run(self._run_id)
-            message_id = next(key for key, other in self._sent.items() if other is sent)
-            self._forget(message_id)
-            self._events.put(self._read(sent))
+            if sent is not None:
+                sent.missing.discard(object_id)
+                self._complete(sent)
+
+    def _complete(self, sent: Sent) -> None:
+        """Report a reply of which nothing is missing."""
+        if sent.missing:
+            return
+        self._forget(next(key for key, other in self._sent.items() if other is sent))
+        if not self._sessions:
+            self.state.delete_sessions_in_run(self._run_id)
+        self._events.put(self._read(sent))
 
     def _read(self, sent: Sent) -> Event:
         """Turn a complete reply into an event."""

@@ -226,7 +226,7 @@ class FleetApp:
         stored = upload is not None and await self._stream(upload, content, body, length)
         if stored:
             self._desk.stored(request.session_id, request.object_id)
-        return message_pb2.PushObjectResponse(stored=stored).SerializeToString()
+        return cast(bytes, message_pb2.PushObjectResponse(stored=stored).SerializeToString())
 
     async def _stream(
         self, upload: Upload, content: memoryview, body: AsyncIterator[bytes], length: int

@@ -300,8 +300,10 @@ class SpillingStore(ObjectStore):
         """Remove everything."""
         with self._lock:
             for entry in self._entries.values():
-                for file in [file for file, _ in entry.places] + [entry.file] * (entry.file is not None):
+                for file, _ in entry.places:
                     self.drop(file)
+                if entry.file is not None:
+                    self.drop(entry.file)
             self._entries.clear()
             while self._spare:
                 self._spare.pop().remove()

@@ -4,7 +4,7 @@ Python's own HTTP client is used because it reads a body straight into a buffer 
 straight from a buffer; every call is signed as Flower's node authentication expects.
 
 Touches of Flower that are not its public API:
-    ``flwr.proto``: the messages of ``fleet_pb2``, ``heartbeat_pb2``, ``message_pb2``, ``node_pb2``;
+    ``flwr.proto``: the messages of ``message_pb2``;
     ``flwr.common.constant.TIMESTAMP_HEADER``;
     ``flwr.supercore.constant``: ``FLEET_HTTP_PUBLIC_KEY_HEADER``, ``FLEET_HTTP_SIGNATURE_HEADER``;
     ``flwr.supercore.date.now``; ``flwr.supercore.primitives.asymmetric``: ``public_key_to_bytes``,

@@ -33,7 +33,7 @@ from nbfed_site.contracts import BadInput, canonical_json
 
 from .pack import CHUNK_BYTES
 
-_RUN_TYPE = "nbfed.run.1"
+_RUN_TYPE = "nbfed.run.1/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,13 @@ class _KnownChunk(ArrayChunk):
 def content_of(header: Mapping[str, Any], nbytes: int | None, chunk_ids: Sequence[str] = ()) -> RecordDict:
     """The content of a message: the header and, unless ``nbytes`` is None, the run of its arrays.
 
-    A nonce keeps the objects of equal replies apart.
+    A nonce keeps the objects of equal replies apart; only chunks may be shared.
     """
-    record = ConfigRecord({"json": canonical_json(header), "nonce": uuid.uuid4().hex})
+    nonce = uuid.uuid4().hex
+    record = ConfigRecord({"json": canonical_json(header), "nonce": nonce})
     content = RecordDict({"header": record})
     if nbytes is not None:
-        run = Array(dtype="uint8", shape=(nbytes,), stype=_RUN_TYPE, data=b"")
+        run = Array(dtype="uint8", shape=(nbytes,), stype=_RUN_TYPE + nonce, data=b"")
         arrays = content["arrays"] = ArrayRecord()
         arrays["run"] = run
         run.__dict__["_chunks"] = [(known_id, _KnownChunk(known_id)) for known_id in chunk_ids]
@@ -118,10 +119,11 @@ def run_from_object(object_id: str, data: bytes) -> Run:
     """Read the deflated ``Array`` object of a run.
 
     Raises:
-        ValueError, KeyError, IndexError, TypeError: it is not one.
+        ValueError, KeyError, IndexError, TypeError, AttributeError: it is not one.
     """
     body = json.loads(get_object_body(data, Array))
-    if body["stype"] != _RUN_TYPE or not all(isinstance(i, int) and i >= 0 for i in body["arraychunk_ids"]):
+    sound = all(isinstance(index, int) and index >= 0 for index in body["arraychunk_ids"])
+    if not sound or not body["stype"].startswith(_RUN_TYPE):
         raise ValueError(f"array serialised as {body['stype']!r}")
     unique = get_object_children_ids_from_object_content(data)
     run = Run(object_id, int(body["shape"][0]), tuple(unique[i] for i in body["arraychunk_ids"]))
