@@ -11,10 +11,26 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, RoundOutput, SiteDataFailed
+from nbfed_site.contracts import (
+    CannotConnect,
+    PortInUse,
+    RoundInput,
+    RoundOutput,
+    SiteDataFailed,
+    SiteFailure,
+)
 from nbfed_site.link import LinkSettings, generate_key, public_key, run
 from notebook_federator.rounds.flower import FlowerTransport
 from notebook_federator.rounds.port import Failed, Joined, Lost, Received, Replied
+
+
+def echo(task: RoundInput) -> RoundOutput:
+    return RoundOutput(task.task_id, task.kind, task.round, arrays=task.arrays)
+
+
+def describe(error: BaseException) -> SiteFailure:
+    return SiteFailure("NE601", str(error))
+
 
 MODEL = {"w": np.random.default_rng(5).standard_normal(200_000).astype(np.float32)}
 
@@ -80,7 +96,8 @@ from pathlib import Path
 from nbfed_site.link import public_key
 from notebook_federator.rounds.flower import FlowerTransport
 folder = Path(sys.argv[1])
-transport = FlowerTransport("127.0.0.1", int(sys.argv[2]), {"a": public_key(folder / "a.pem")}, folder / "spool")
+keys = {"a": public_key(folder / "a.pem")}
+transport = FlowerTransport("127.0.0.1", int(sys.argv[2]), keys, folder / "spool")
 print(transport.address, flush=True)
 for _ in range(600):
     for event in transport.events(0.5):
@@ -101,7 +118,7 @@ def test_a_server_killed_and_started_again_has_its_site_back(federate: Any, tmp_
         address = server.stdout.readline().strip()
         if port == "0":
             settings = LinkSettings(address, "a", folder / "a.pem", give_up_seconds=30)
-            arguments = (settings, None, stop, lambda kind, facts: told.append(kind), None)
+            arguments = (settings, echo, stop, lambda kind, facts: told.append(kind), describe)
             site = threading.Thread(target=run, args=arguments, daemon=True)
             site.start()
         port = address.rpartition(":")[2]
@@ -137,7 +154,7 @@ def test_a_cancelled_task_is_never_begun_and_late_replies_are_dropped(federate: 
     assert ("a", "dropped") in [(name, kind) for name, kind, _ in federation.told]
 
 
-@pytest.mark.parametrize("error", [ValueError("boom"), SiteDataFailed("no rows"), SystemExit(3)])
+@pytest.mark.parametrize("error", [ValueError("boom"), SiteDataFailed("no rows")])
 def test_what_a_task_raises_becomes_a_failure_and_the_site_goes_on(
     federate: Any, error: BaseException
 ) -> None:

@@ -106,9 +106,7 @@ def _perform(
     try:
         output = handle(task.input)
         return link.pack(task, {"output": output_header(output)}, output.arrays)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
+    except Exception as error:
         failure = describe(error)
         link.tell("failed", {"task_id": task.input.task_id, "code": failure.code, "what": failure.what})
         return link.pack(task, {"failure": asdict(failure), "task_id": task.input.task_id}, None)
