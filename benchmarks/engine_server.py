@@ -61,6 +61,15 @@ def one_round(
     return spans
 
 
+def used_since(before: dict[str, list[float]]) -> dict[str, list[float]]:
+    """CPU seconds by kind of thread since ``before``."""
+    none = [0.0, 0.0]
+    return {
+        name: [now - then for now, then in zip(after, before.get(name, none), strict=True)]
+        for name, after in threads_cpu().items()
+    }
+
+
 def sites(address: str, folder: Path, names: list[str], wire: str) -> Iterator[subprocess.Popen[str]]:
     program = Path(__file__).with_name("engine_site.py")
     for name in names:
@@ -68,7 +77,7 @@ def sites(address: str, folder: Path, names: list[str], wire: str) -> Iterator[s
         yield subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def threads_cpu() -> dict[str, float]:
+def threads_cpu() -> dict[str, list[float]]:
     """CPU seconds (user, system) of this process by kind of thread."""
     total: dict[str, list[float]] = {}
     tick = os.sysconf("SC_CLK_TCK")
@@ -78,7 +87,7 @@ def threads_cpu() -> dict[str, float]:
         entry = total.setdefault(names.get(int(task.name), "other"), [0.0, 0.0])
         entry[0] += int(fields[11]) / tick
         entry[1] += int(fields[12]) / tick
-    return {name: [round(x, 2) for x in entry] for name, entry in total.items()}
+    return total
 
 
 def main(megabytes: str, count: str, rounds: str, wire: str) -> None:
@@ -105,7 +114,7 @@ def main(megabytes: str, count: str, rounds: str, wire: str) -> None:
                 {"peak_mb": peak_megabytes(), "base_mb": base, "cpu_seconds": time.process_time() - used}
             )
         )
-        print(json.dumps(threads_cpu()))
+        print(json.dumps(used_since(before)))
         transport.close()
         for process in processes:
             print(process.communicate(timeout=30)[0], end="")
