@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 RUNS = (
     ["command.py"],
     ["wire.py"],
+    ["gain.py"],
     ["engine.py", "--megabytes", "0", "--sites", "3", "--rounds", "5", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "3", "--rounds", "3", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "8", "--rounds", "3"],
