@@ -10,7 +10,7 @@ import pytest
 from nbfed_site.contracts import NbfedError
 from notebook_federator.cli import nbfed
 
-EXIT = {1: "failed", 2: "cannot connect", 3: "timed out", 4: "bad input"}
+EXIT = {1: "failed", 2: "cannot connect", 3: "timed out", 4: "bad input", 130: "interrupted"}
 
 
 def errors_page() -> str:

@@ -23,7 +23,7 @@ def apply_fix(checked: Checked, notebook: Path) -> Mapping[int, Role]:
     return marks
 
 
-def text(checked: Checked, *, names: bool, written: Mapping[int, Role]) -> str:
+def text(checked: Checked, notebook: Path, *, names: bool, written: Mapping[int, Role]) -> str:
     """Blocks, needs and findings, for people."""
     lines = [f"cell {cell}: marked as {role}" for cell, role in sorted(written.items())]
     lines += [*_blocks(checked), *_needs(checked), ""]
@@ -31,7 +31,7 @@ def text(checked: Checked, *, names: bool, written: Mapping[int, Role]) -> str:
         lines += [findings.render(checked.findings, checked.notebook)]
     if names and checked.slice:
         lines += [*_names(checked), ""]
-    return "\n".join([*lines, _verdict(checked)])
+    return "\n".join([*lines, _verdict(checked, notebook)])
 
 
 def _blocks(checked: Checked) -> Iterator[str]:
@@ -70,12 +70,11 @@ def _names(checked: Checked) -> Iterator[str]:
         yield f"dropped  {gone.name:<24} cell {gone.cell}, line {gone.line}"
 
 
-def _verdict(checked: Checked) -> str:
+def _verdict(checked: Checked, notebook: Path) -> str:
     errors = sum(finding.level == "error" for finding in checked.findings)
     if errors:
-        return f"{checked.notebook.name} cannot be federated yet: {errors} to mend."
-    name = checked.notebook.name
-    return f"{name} can be federated. Next: nbfed run {name} --sites 3, or --site NAME=DIR for each site."
+        return f"{notebook} cannot be federated yet: {errors} to mend."
+    return f"{notebook} can be federated. Next: nbfed run {notebook} --sites 3, or --site NAME=DIR ..."
 
 
 def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def check(notebook: Path, fix: bool, sites: int | None, names: bool, output: str
         written = checking.apply_fix(checked, notebook) if fix else {}
         if written:
             checked = api.check(notebook, sites=sites)
-        text = checking.text(checked, names=names, written=written)
+        text = checking.text(checked, notebook, names=names, written=written)
         return Answer(text, checking.data(checked, written), 0 if checked.slice else 4)
 
     answer(output, produce)
@@ -129,11 +129,12 @@ def run(
     def produce() -> Answer:
         from . import api, running
 
-        with running.shown(progress) as show:
-            if resume is not None:
-                finished = api.follow(running.resumable(resume, notebook), show)
-            else:
-                finished = api.follow(api.prepare(*running.asked(notebook, options), out), show)
+        if resume is not None:
+            folder = running.resumable(resume, notebook)
+        else:
+            folder = api.prepare(*running.asked(notebook, options), out)
+        with running.interruptible(folder), running.shown(progress) as show:
+            finished = api.follow(folder, show)
         files = finished.report()
         return Answer(running.text(finished, files), running.data(finished, files))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -10,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from nbfed_site.contracts import NbfedError
+from nbfed_site.contracts import Interrupted, NbfedError
 
 SCHEMA_VERSION = 1
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def answer(output: str, produce: Callable[[], Answer]) -> None:
     except NbfedError as error:
         _fail(output, error, error.exit_code)
     except KeyboardInterrupt:
-        _fail(output, NbfedError("Interrupted.", hint="What was finished is kept."), INTERRUPTED)
+        _fail(output, Interrupted("Interrupted."), Interrupted.exit_code)
     except Exception as error:
         traceback.print_exc()
         what = f"Notebook Federator has a defect: {type(error).__name__}: {error}"
@@ -55,11 +55,12 @@ def _fail(output: str, error: NbfedError, exit_code: int) -> None:
             status="error", exit_code=exit_code, error_code=error.code, message=message, hint=error.hint
         )
     else:
+        colour = False if os.environ.get("NO_COLOR") else None
         label = click.style(f"error {error.code}", fg="red", bold=True)
-        click.echo(f"{label}  {error.what}", err=True)
-        for name, value in (("where", error.where), ("next", error.hint)):
+        click.echo(f"{label}  {error.what}", err=True, color=colour)
+        for name, value in (("where", error.where), ("next ", error.hint)):
             if value:
-                click.echo(f"  {click.style(name, bold=True):>5}  {value}", err=True)
+                click.echo(f"  {click.style(name, bold=True)}  {value}", err=True, color=colour)
     sys.exit(exit_code)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbfed_site.contracts import SettingsInvalid
+from nbfed_site.contracts import Interrupted, SettingsInvalid
 
 from .api import FinishedRun, Progress, parameters
 from .federation import Options, RunFolder
@@ -56,6 +56,23 @@ def resumable(run: Path, notebook: Path | None) -> RunFolder:
     folder = RunFolder(run)
     folder.settings()
     return folder
+
+
+@contextmanager
+def interruptible(folder: RunFolder) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on.
+
+    Raises:
+        Interrupted: by the user.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "The run was interrupted; finished rounds are kept.",
+            where=str(folder.path),
+            hint=f"Go on with: nbfed run --resume {folder.path}",
+        ) from None
 
 
 @contextmanager

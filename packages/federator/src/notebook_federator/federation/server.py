@@ -27,7 +27,7 @@ from .folder import RunFolder
 from .settings import RunSettings
 
 
-class Interrupted(Exception):
+class StopAsked(Exception):
     """The process was asked to end."""
 
 
@@ -60,7 +60,7 @@ def serve(folder: RunFolder, out: TextIO) -> int:
         except NbfedError as error:
             reporter.record("stopped", code=error.code, what=error.what, where=error.where, hint=error.hint)
             return error.exit_code
-        except Interrupted:
+        except StopAsked:
             reporter.record("stopped", code="", what="Stopped on request.", where="", hint="")
             return 130
     return 0
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
     """Entry point of the process; SIGTERM and SIGINT end the run and keep what is done."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
+        raise StopAsked
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, interrupt)

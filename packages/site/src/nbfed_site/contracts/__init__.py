@@ -4,6 +4,7 @@ from .canonical import canonical_json, derive_seed, digest, json_digest
 from .errors import (
     BadInput,
     CannotConnect,
+    Interrupted,
     LedgerBroken,
     NbfedError,
     NotebookBlocked,
@@ -50,6 +51,7 @@ __all__ = [
     "BadInput",
     "CannotConnect",
     "Evaluation",
+    "Interrupted",
     "LedgerBroken",
     "LineSpan",
     "Manifest",

@@ -8,7 +8,7 @@ class NbfedError(Exception):
 
     Attributes:
         code: stable identifier, documented in ``docs/reference/errors.md``.
-        exit_code: 1 failed, 2 cannot connect or not authorised, 3 timed out, 4 bad input.
+        exit_code: 1 failed, 2 cannot connect or not authorised, 3 timed out, 4 bad input, 130 interrupted.
         what: what went wrong, one sentence.
         where: the file, cell, site or round it concerns; may be empty.
         hint: what to do next; may be empty.
@@ -30,6 +30,13 @@ class NbfedError(Exception):
         if self.hint:
             parts.append(f"Next: {self.hint}")
         return "\n".join(parts)
+
+
+class Interrupted(NbfedError):
+    """The user stopped the command; what was finished is kept."""
+
+    code = "NE101"
+    exit_code = 130
 
 
 class BadInput(NbfedError):
