@@ -100,20 +100,12 @@ def main(megabytes: str, count: str, rounds: str, wire: str) -> None:
         joined: set[str] = set()
         while len(joined) < len(names):
             joined |= {event.site for event in transport.events(1.0) if isinstance(event, Joined)}
-        model, strategy, base = (
-            [make_model(float(megabytes))],
-            make_strategy({"name": "fedavg"}),
-            peak_megabytes(),
-        )
-        used = time.process_time()
+        model, strategy = [make_model(float(megabytes))], make_strategy({"name": "fedavg"})
+        base, before = peak_megabytes(), threads_cpu()
         for number in range(1, int(rounds) + 1):
             spans = one_round(transport, strategy, number, model, names)
             print(json.dumps({"round": number, **spans}), flush=True)
-        print(
-            json.dumps(
-                {"peak_mb": peak_megabytes(), "base_mb": base, "cpu_seconds": time.process_time() - used}
-            )
-        )
+        print(json.dumps({"peak_mb": peak_megabytes(), "base_mb": base}))
         print(json.dumps(used_since(before)))
         transport.close()
         for process in processes:

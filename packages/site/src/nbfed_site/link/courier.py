@@ -37,7 +37,7 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.node_pb2 import Node
 from numpy.typing import NDArray
 
-from nbfed_site.contracts import Arrays, BadInput, RoundInput
+from nbfed_site.contracts import Arrays, BadInput, CannotConnect, RoundInput
 
 from .fleet import FleetClient, NotRecognised, Unreachable
 from .pack import (
@@ -114,15 +114,15 @@ class Courier:
         if not self._client.call("send-node-heartbeat", request, SendNodeHeartbeatResponse, timeout).success:
             raise NotRecognised("the server did not accept a heartbeat")
 
-    def leave(self, client: FleetClient) -> None:
-        """Deactivate the node over a connection of its own; a server out of reach is no matter."""
+    def leave(self) -> None:
+        """Deactivate the node; a server out of reach is no matter."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._node is None:
             return
         try:
             request = DeactivateNodeRequest(node_id=self._node.node_id)
-            client.call("deactivate-node", request, DeactivateNodeResponse, 1.0)
-        except (NotRecognised, Unreachable):
+            self._client.call("deactivate-node", request, DeactivateNodeResponse, 1.0)
+        except (CannotConnect, NotRecognised, Unreachable):
             pass
 
     def fetch(self) -> Task | None:

@@ -17,6 +17,7 @@ import email.utils
 import hashlib
 import http.client
 import os
+import socket
 import ssl
 import time
 import urllib.parse
@@ -167,11 +168,16 @@ class FleetClient:
             return _parsed(PushObjectResponse, response.read()).stored
 
     def shut(self) -> None:
-        """Break all calls off, in whatever thread they wait."""
+        """Break all calls off, in whatever thread they wait, and begin no more."""
         self._shut = True
-        for connection in [*self._busy, *self._idle]:
+        for connection in list(self._busy):
             if connection.sock is not None:
-                connection.sock.close() if connection in self._idle else _break(connection.sock)
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def reopen(self) -> None:
+        """Undo :meth:`shut`."""
+        self._shut = False
 
     def _headers(self) -> dict[str, str]:
         stamp = now().isoformat()
@@ -256,11 +262,6 @@ def _tunnel(
         headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
     connection.set_tunnel(host, port, headers)
     return connection
-
-
-def _break(sock: Any) -> None:
-    with suppress(OSError):
-        sock.shutdown(2)
 
 
 def _read_into(response: http.client.HTTPResponse, target: memoryview) -> None:

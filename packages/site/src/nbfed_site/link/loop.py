@@ -199,9 +199,8 @@ class _Link:
         """Tell the server that this site goes, if it can be reached."""
         self._ended = True
         self._client.shut()
-        self._courier.leave(
-            FleetClient(self._settings.server, self._settings.key_path, _context(self._settings))
-        )
+        self._client.reopen()
+        self._courier.leave()
 
     def _activate(self) -> None:
         with self._lock:
