@@ -80,9 +80,8 @@ def _lost(view: RunView, event: Event) -> str:
 def _card(view: RunView, event: Event) -> str:
     card, site = event["card"], view.site(event)
     site.state, site.examples = "data described", card["samples"].get("train", 0)
-    splits = ", ".join(
-        _split(name, count, card["classes"].get(name)) for name, count in card["samples"].items()
-    )
+    known = [name for name in ("train", "validation", "test") if name in card["samples"]]
+    splits = ", ".join(_split(name, card["samples"][name], card["classes"].get(name)) for name in known)
     unreadable = sum(card["unreadable"].values())
     notes = [f"{unreadable} unreadable"] if unreadable else []
     return f"{event['site']}: {splits}" + "".join(f"; {note}" for note in [*notes, *card["warnings"]])
@@ -105,7 +104,15 @@ def _received(view: RunView, event: Event) -> None:
 
 def _training(view: RunView, event: Event) -> None:
     site = view.site(event)
-    site.state, site.epoch, site.epochs = "training", event.get("epoch", 0), event.get("epochs", 0)
+    site.state, site.epoch = "training", 0
+
+
+def _progress(view: RunView, event: Event) -> None:
+    site = view.site(event)
+    if event["phase"] == "train":
+        site.epoch, site.epochs = event["epoch"], event["epochs"]
+    elif event["batches"]:
+        site.state = f"reading data, {event['batch'] / event['batches']:.0%}"
 
 
 def _update(view: RunView, event: Event) -> str:
@@ -194,6 +201,7 @@ _FROM_SITES: dict[str, Any] = {
     "process": _state("starting"),
     "preparing": _state("reading data"),
     "training": _training,
+    "progress": _progress,
     "restarting": _restarting,
 }
 
