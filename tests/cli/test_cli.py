@@ -113,3 +113,17 @@ def test_bad_calls_end_with_exit_code_4(tmp_path: Path, words: list[str]) -> Non
     assert found.returncode == 4
     assert found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_an_unknown_strategy_is_never_replaced_in_silence(tmp_path: Path, repository: Path) -> None:
+    document = nbformat.read(repository / "tests/fixtures/notebooks/inline_loop_tags.ipynb", as_version=4)
+    cell = document.cells[-1]
+    cell.source = cell.source.replace("FedYogi(min_available_clients=2)", "fl.server.strategy.Krum()")
+    assert "Krum" in cell.source
+    nbformat.write(document, tmp_path / "krum.ipynb")
+    found = nbfed("run", "krum.ipynb", "--sites", "2", "--format", "json", cwd=tmp_path)
+    value = envelope(found)
+    assert (found.returncode, value["error_code"]) == (4, "NE403")
+    assert "Krum" in value["message"]
+    assert "--strategy" in value["hint"]
+    assert not (tmp_path / "runs").exists()

@@ -70,11 +70,27 @@ def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> 
             where=", ".join(dict.fromkeys(f"cell {finding.cell}" for finding in errors if finding.cell)),
             hint=f"See all findings with: nbfed check {checked.notebook.name}",
         )
+    _require_strategy(checked.analysis, options)
     settings = resolve(options, checked.slice.manifest, os.cpu_count() or 1)
     folder = RunFolder(out) if out else new_run_folder(Path("runs"), Path(notebook).stem)
     folder.create(settings)
     slicing.write(checked.slice, folder.slice)
     return folder
+
+
+def _require_strategy(analysis: Analysis, options: Options) -> None:
+    """Never average in silence where the notebook asks for something else.
+
+    Raises:
+        SettingsInvalid: the notebook's strategy is not known, and none was chosen instead.
+    """
+    read = analysis.strategy
+    if read is not None and not read.name and options.strategy is None:
+        raise SettingsInvalid(
+            f"The notebook asks for {read.written}, which is not available here.",
+            where=f"cell {read.place.cell}, line {read.place.line}",
+            hint="Choose one: --strategy fedavg, fedprox, fedadam, fedyogi, fedavgm, trimmed_mean or median.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
