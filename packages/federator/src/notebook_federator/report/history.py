@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nbfed_site.contracts import Manifest, RunUnreadable, card_from_json, evaluation_from_json
+from nbfed_site.contracts import Manifest, RunUnreadable, SiteCard, card_from_json, evaluation_from_json
 
 from ..federation import RunFolder, RunSettings
 from ..ledger import Entry, Ledger
@@ -94,8 +95,14 @@ def _settings(settings: RunSettings, folder: RunFolder) -> Settings:
 
 def _site(name: str, entries: Sequence[Entry], folder: RunFolder) -> SiteRecord:
     cards = [entry.body["card"] for entry in entries if entry.kind == "card" and entry.body["site"] == name]
-    card = card_from_json(cards[-1]) if cards else None
+    card = _in_order(card_from_json(cards[-1])) if cards else None
     return SiteRecord(name, card, _receipts(folder.site(name) / "receipts.jsonl"))
+
+
+def _in_order(card: SiteCard) -> SiteCard:
+    """Splits in the order of their use; canonical JSON had sorted them by name."""
+    known = [name for name in ("train", "validation", "test") if name in card.samples]
+    return replace(card, samples={name: card.samples[name] for name in known})
 
 
 def _receipts(path: Path) -> Receipts | None:
