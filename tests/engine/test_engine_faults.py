@@ -1,10 +1,12 @@
 """What goes wrong in a real federation: killed sites and servers, cancelled tasks, failing code."""
 
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nbfed_site.contracts import (
     RoundOutput,
     SiteDataFailed,
     SiteFailure,
+    StorageFull,
 )
 from nbfed_site.link import LinkSettings, generate_key, public_key, run
 from notebook_federator.rounds.flower import FlowerTransport
@@ -201,6 +204,30 @@ def test_nothing_is_left_after_discard(federate: Any) -> None:
     assert not federation.transport._desk.state._object_push_sessions
     federation.transport.close()
     assert not (federation.folder / "spool").exists()
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """Let no file of this process grow beyond so many bytes: writing then fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_for_a_reply_is_a_failure_that_says_so(federate: Any, small_files: Any) -> None:
+    federation = federate(names=("a",))
+    large = {"w": np.random.default_rng(6).standard_normal(2_000_000)}
+    federation.start(lambda task: RoundOutput(task.task_id, task.kind, task.round, arrays=large))
+    small_files(4_000_000)
+    federation.transport.send(RoundInput("t", "train", 1, MODEL), ["a"])
+    failed = federation.wait(lambda event: isinstance(event, Failed))
+    assert (failed.task_id, failed.failure.code) == ("t", StorageFull.code)
+    assert "spool" in failed.failure.hint
+    with pytest.raises(StorageFull, match="could not be written"):
+        federation.transport.send(RoundInput("t2", "train", 1, large), ["a"])
+    large.clear()
+    federation.transport.send(RoundInput("t3", "train", 1, MODEL), ["a"])
+    assert federation.replies(1)["a"].output.task_id == "t3"
 
 
 def test_close_stops_the_sites(federate: Any) -> None:

@@ -1,7 +1,7 @@
 """The real transport: Flower's Fleet API, served by this process to the sites of one federation.
 
-Touches of Flower that are not its public API are listed in ``flower_server.py``, ``flower_desk.py``,
-``object_store.py`` and the modules of ``nbfed_site/link``.
+Touches of Flower that are not its public API are listed in ``flower_server.py``,
+``flower_state.py``, ``object_store.py`` and the modules of ``nbfed_site/link``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import cast
 
 import uvicorn
 from flwr.app import ArrayRecord, RecordDict
-from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput
+from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, StorageFull
 from nbfed_site.link.pack import Slot, Wire, chunks_of, slots_json
 from nbfed_site.link.records import Run, content_of, objects_of
 
@@ -29,6 +29,7 @@ from .flower_desk import SiteDesk
 from .flower_server import FleetApp
 from .object_store import SpillingStore
 from .port import Event, Replied
+from .run_file import RunFile
 
 _PULSE_SECONDS = 0.5
 _STOP_SECONDS = 2.0
@@ -107,6 +108,7 @@ class FlowerTransport:
         Raises:
             CannotConnect: a site has never joined.
             BadInput: an array has no plain bytes.
+            StorageFull: there is no room for the arrays.
         """
         content = self._content(task)
         for site in sites:
@@ -165,8 +167,7 @@ class FlowerTransport:
             store.preregister(0, tree)
         else:
             slots: list[Slot] = []
-            file = store.new_file()
-            ids = file.fill(chunks_of(task.arrays, self._wire, slots), self._pool)
+            file, ids = self._spool(chunks_of(task.arrays, self._wire, slots))
             content = content_of({**header, "layout": slots_json(slots)}, file.nbytes, ids)
             tree, objects = objects_of(content)
             store.preregister(0, tree)
@@ -177,6 +178,16 @@ class FlowerTransport:
             store.put(object_id, data)
         self._outgoing = _Outgoing(task.task_id, content, tree.object_id)
         return content
+
+    def _spool(self, chunks: Iterator[list[memoryview]]) -> tuple[RunFile, list[str]]:
+        file = self._desk.store.new_file()
+        try:
+            return file, file.fill(chunks, self._pool)
+        except OSError as error:
+            self._desk.store.drop(file)
+            what = f"The model could not be written for sending: {error.strerror or error}."
+            hint = "free some disk space, then resume the run; finished rounds are kept"
+            raise StorageFull(what, where=str(self._folder), hint=hint) from error
 
     def _release(self) -> None:
         if self._outgoing is not None:

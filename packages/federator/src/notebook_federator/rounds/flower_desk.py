@@ -1,15 +1,4 @@
-"""Who is there and what is under way: Flower's link state, and the events that the round loop reads.
-
-The link state lives in memory. What must survive the server is in the run's checkpoints; a link state
-on disk would bring back tasks of a process that is gone. Sites come back by their keys.
-
-Touches of Flower that are not its public API:
-    ``flwr.server.superlink.linkstate.InMemoryLinkState`` (subclassed: ``activate_node``,
-    ``get_message_ins``, ``message_ins_store``, ``lock``, and the methods called below);
-    ``flwr.superlink.federation.NoOpFederationManager``;
-    ``flwr.common.constant``: ``NOOP_FLWR_AID``, ``NOOP_ACCOUNT_NAME``, ``SUPERLINK_NODE_ID``;
-    ``flwr.supercore.constant``: ``NOOP_FEDERATION_ID``, ``TaskType``; ``flwr.app.metadata.Metadata``.
-"""
+"""Who is there and what is under way: the books of the server, and the events that the round loop reads."""
 
 from __future__ import annotations
 
@@ -17,92 +6,29 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import Message, RecordDict
-from flwr.app.metadata import Metadata
-from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID
-from flwr.server.superlink.linkstate import InMemoryLinkState
-from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
-from flwr.superlink.federation import NoOpFederationManager
+from flwr.app import RecordDict
 from nbfed_site.contracts import (
-    BadInput,
     CannotConnect,
     RoundInput,
     SiteFailure,
-    TaskRefused,
+    StorageFull,
     VersionSkew,
-    output_from_header,
 )
 from nbfed_site.link.fleet import VERSIONS
-from nbfed_site.link.pack import slots_from_json, total_bytes
-from nbfed_site.link.records import open_parcel, parcel
+from nbfed_site.link.records import parcel
 
-from .flower_server import Call
-from .object_store import RunFile, SpillingStore
+from .flower_body import Call
+from .flower_replies import Member, Sent, read_reply
+from .flower_state import SiteState, add_site, start_run, task_metadata
+from .object_store import SpillingStore
 from .port import Event, Failed, Joined, Lost, Received, Replied
-from .spooled import SpooledArrays
+from .run_file import RunFile
 from .uploads import Upload
 
-_TASK_SECONDS = 30 * 24 * 3600.0
 _MISSED_HEARTBEATS = 4
 _RUN_ALIVE_SECONDS = 10.0
-
-
-class SiteState(InMemoryLinkState):
-    """Flower's link state, for sites that restart at once and connections that break in mid-answer."""
-
-    def __init__(self, store: SpillingStore) -> None:
-        super().__init__(NoOpFederationManager(), store)
-        self.confirmed: set[str] = set()
-
-    def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
-        """Activate a node even if it is held for online: its process was killed and is back."""
-        self.deactivate_node(node_id)
-        return super().activate_node(node_id, heartbeat_interval)
-
-    def get_message_ins(self, node_id: int, limit: int | None, *, run_id: int | None = None) -> list[Message]:
-        """Messages for a node; one whose delivery was never confirmed is delivered again."""
-        for message in self.open_messages(node_id):
-            message.metadata.delivered_at = ""
-        return super().get_message_ins(node_id, limit, run_id=run_id)
-
-    def open_messages(self, node_id: int) -> list[Message]:
-        """Messages that a node has not confirmed."""
-        with self.lock:
-            return [
-                message
-                for message_id, message in self.message_ins_store.items()
-                if message.metadata.dst_node_id == node_id and message_id not in self.confirmed
-            ]
-
-
-@dataclass(slots=True)
-class Member:
-    """One site. ``down`` and ``up`` count bytes since the start."""
-
-    site: str
-    node_id: int
-    instance: str = ""
-    present: bool = False
-    heard_at: float = 0.0
-    down: int = 0
-    up: int = 0
-
-
-@dataclass(slots=True)
-class Sent:
-    """A message under way to one site, or waiting for the reply."""
-
-    member: Member
-    task: RoundInput
-    sent_at: float
-    down: int
-    up: int
-    reply_id: str = ""
-    missing: set[str] = field(default_factory=set)
-    tree: Any = None
 
 
 class SiteDesk:
@@ -115,12 +41,9 @@ class SiteDesk:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._silence = _MISSED_HEARTBEATS * heartbeat_seconds
-        self._run_id, self._flower_task = _start_run(self.state)
+        self._run_id, self._flower_task = start_run(self.state)
         self._run_alive_at = time.monotonic()
-        self.members = {
-            site: Member(site, self.state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=site))
-            for site, key in keys.items()
-        }
+        self.members = {site: Member(site, add_site(self.state, site, key)) for site, key in keys.items()}
         self._by_key = {key: self.members[site] for site, key in keys.items()}
         self._by_node = {member.node_id: member for member in self.members.values()}
         self._sent: dict[str, Sent] = {}
@@ -147,7 +70,7 @@ class SiteDesk:
         with self._lock:
             member = self.members[site]
             self.withdraw(lambda sent: sent.member is member and sent.task.task_id == task.task_id)
-            message = parcel(_metadata(task, member.node_id, self._run_id), content)
+            message = parcel(task_metadata(task, member.node_id, self._run_id), content)
             session = self.state.start_session(self._run_id)
             stored, _ = self.state.store_message_and_object_tree(message.message, message.tree, session)
             if not stored:
@@ -296,6 +219,18 @@ class SiteDesk:
                 sent.missing.discard(object_id)
                 self._complete(sent)
 
+    def full(self, session_id: str, error: OSError) -> None:
+        """The disk refused a part of a reply: give the reply up at once, and say why."""
+        with self._lock:
+            sent = self._sessions.get(session_id)
+            if sent is None:
+                return
+            self.withdraw(lambda other: other is sent)
+            site, task_id = sent.member.site, sent.task.task_id
+            what = f"The server could not write the reply of site {site}: {error.strerror or error}."
+            hint = f"free disk space below {self.store.folder}, then resume the run"
+            self._events.put(Failed(site, task_id, SiteFailure(StorageFull.code, what, hint=hint)))
+
     def _complete(self, sent: Sent) -> None:
         """Report a reply of which nothing is missing."""
         if sent.missing:
@@ -306,60 +241,16 @@ class SiteDesk:
         self._events.put(self._read(sent))
 
     def _read(self, sent: Sent) -> Event:
-        """Turn a complete reply into an event."""
-        site, task = sent.member.site, sent.task
-        try:
-            header, run = open_parcel(sent.tree, lambda key: self.store.get(key) or b"")
-            if "failure" in header:
-                self.store.delete(sent.reply_id)
-                return Failed(site, task.task_id, SiteFailure(**header["failure"]))
-            arrays = None
-            if run is not None:
-                slots = slots_from_json(header["layout"])
-                if total_bytes(slots) != run.nbytes:
-                    raise BadInput("The arrays do not fit their layout.")
-                file = self.store.find_file(run.object_id)
-                if file is None:
-                    raise BadInput("The arrays are missing.")
-                arrays = SpooledArrays(file, slots, self.store)
-            output = output_from_header(header["output"], arrays)
-            if (output.task_id, output.kind, output.round) != (task.task_id, task.kind, task.round):
-                raise BadInput("The reply is to another task.")
-        except (BadInput, KeyError, TypeError, ValueError) as error:
+        """Turn a complete reply into an event; only its arrays stay in the store."""
+        site, task_id = sent.member.site, sent.task.task_id
+        result = read_reply(sent, self.store)
+        if isinstance(result, SiteFailure):
             self.store.delete(sent.reply_id)
-            what = f"The reply of site {site} cannot be read: {error}"
-            return Failed(site, task.task_id, SiteFailure(TaskRefused.code, what))
+            return Failed(site, task_id, result)
+        self._replies[site, task_id] = sent.reply_id
         member, seconds = sent.member, time.monotonic() - sent.sent_at
-        reply = Replied(site, output, member.down - sent.down, member.up - sent.up, seconds)
-        self._replies[site, task.task_id] = sent.reply_id
-        return reply
+        return Replied(site, result, member.down - sent.down, member.up - sent.up, seconds)
 
     def discard(self, reply: Replied) -> None:
         """Remove what a reply has on disk."""
         self.store.delete(self._replies.pop((reply.site, reply.output.task_id), ""))
-
-
-def _start_run(state: SiteState) -> tuple[int, int]:
-    """Flower's record of the run; its id and that of its task."""
-    run_id = state.create_run(
-        None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP
-    )
-    task_id = state.get_run_info(run_ids=[run_id])[0].primary_task_id
-    assert task_id is not None
-    state.claim_task(task_id)
-    state.activate_task(task_id)
-    return run_id, task_id
-
-
-def _metadata(task: RoundInput, node_id: int, run_id: int) -> Metadata:
-    return Metadata(
-        run_id=run_id,
-        message_id="",
-        src_node_id=SUPERLINK_NODE_ID,
-        dst_node_id=node_id,
-        reply_to_message_id="",
-        group_id=str(task.round),
-        created_at=time.time(),
-        ttl=_TASK_SECONDS,
-        message_type=task.kind if task.kind in ("train", "evaluate") else f"query.{task.kind}",
-    )

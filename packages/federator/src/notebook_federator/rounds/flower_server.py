@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from fastapi import HTTPException, Request
 from flwr.proto import fleet_pb2, heartbeat_pb2, message_pb2
@@ -35,23 +33,32 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from nbfed_site.link.fleet import INSTANCE_HEADER, VERSION_HEADER, VERSIONS, varint
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
-from .object_store import RunFile, SpillingStore
+from .flower_body import (
+    PIECE_BYTES,
+    Answer,
+    Call,
+    Chunk,
+    Receive,
+    Refusal,
+    Scope,
+    Send,
+    answer_length,
+    body_of,
+    hangs_up,
+    object_fields,
+    send_answer,
+)
+from .flower_desk import SiteDesk
+from .object_store import SpillingStore
 from .uploads import Upload
 
 HOLD_SECONDS = 8.0
-IDLE_SECONDS = 60.0
 CALL_BYTES = 8 << 20
 OBJECT_BYTES = CHUNK_BYTES + (1 << 20)
-_FIELD_BYTES = 1 << 16
-_PIECE_BYTES = 1 << 20
 _INLINE_BYTES = 1 << 16
-_CONTENT_TAG = 0x22
+_NAME_LENGTH = 64
 
 _log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 REQUESTS: Mapping[str, Any] = {
     "activate-node": fleet_pb2.ActivateNodeRequest,
@@ -65,81 +72,10 @@ REQUESTS: Mapping[str, Any] = {
 }
 
 
-class Refusal(Exception):
-    """A request that is answered with an error status."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request as it came. ``name`` is the last part of its path."""
-
-    name: str
-    key: bytes
-    instance: str
-    versions: str
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """An answer that is streamed from a file: ``opening``, then the chunk at ``position``."""
-
-    opening: bytes
-    file: RunFile
-    position: int
-
-
-Answer = bytes | Chunk
-
-
-class Desk(Protocol):
-    """Who the sites are, and what is to be known about each call. All methods return at once."""
-
-    state: Any
-    store: SpillingStore
-
-    def knows(self, key: bytes) -> bool:
-        """Whether a site has this public key."""
-
-    def skewed(self, key: bytes, versions: str) -> None:
-        """A site with other versions was turned away."""
-
-    def heard(self, call: Call) -> None:
-        """An authenticated call has come."""
-
-    def answered(self, call: Call, down: int) -> None:
-        """A call is answered with ``down`` bytes."""
-
-    def waiting(self, node_id: int) -> bool:
-        """Whether a message is ready for this node, or the server is closing."""
-
-    def activated(self, node_id: int, instance: str) -> None:
-        """A node became active."""
-
-    def left(self, node_id: int) -> None:
-        """A node said goodbye."""
-
-    def confirmed(self, node_id: int, message_id: str) -> None:
-        """A node has read a message whole."""
-
-    def replying(self, node_id: int, request: Any, answer: Any) -> None:
-        """A node announced a reply; ``answer`` says what of it is missing."""
-
-    def upload(self, request: Any, length: int) -> Upload | None:
-        """Begin to take an object of ``length`` bytes; None if it is not wanted from this node."""
-
-    def stored(self, session_id: str, object_id: str) -> None:
-        """An object of a reply has arrived."""
-
-
 class FleetApp:
     """The ASGI application."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: SiteDesk) -> None:
         self._desk = desk
         self._bells: dict[int, asyncio.Event] = {}
         factory = SimpleNamespace(state=lambda: desk.state)
@@ -167,7 +103,7 @@ class FleetApp:
         except Exception:
             _log.exception("a Fleet call failed")
             status, answer = 500, b"internal error"
-        await _send(send, status, answer)
+        await send_answer(send, status, answer)
         if isinstance(answer, Chunk):
             self._desk.store.drop(answer.file)
 
@@ -175,12 +111,12 @@ class FleetApp:
         call = self._admit(scope)
         if call.name == "push-object":
             return await self._take_object(call, scope, receive)
-        pieces = [piece async for piece in _body(receive)]
+        pieces = [piece async for piece in body_of(receive)]
         request = self._checked(call, scope, b"".join(pieces))
         if call.name == "pull-messages":
             await self._wait(request.node.node_id, receive)
         answer = self._handle(call, request)
-        self._desk.answered(call, _length(answer))
+        self._desk.answered(call, answer_length(answer))
         return answer
 
     def _admit(self, scope: Scope) -> Call:
@@ -200,8 +136,14 @@ class FleetApp:
             key = b""
         if not self._desk.knows(key):
             raise Refusal(403, "unknown key")
-        instance = headers.get(INSTANCE_HEADER, b"").decode("latin-1")
-        return Call(name, key, instance, headers.get(VERSION_HEADER, b"?").decode("latin-1"), int(length))
+        instance = headers.get(INSTANCE_HEADER, b"").decode("latin-1")[:_NAME_LENGTH]
+        return Call(
+            name,
+            key,
+            instance,
+            headers.get(VERSION_HEADER, b"?").decode("latin-1")[:_NAME_LENGTH],
+            int(length),
+        )
 
     def _checked(self, call: Call, scope: Scope, data: bytes) -> Any:
         """The request, once Flower's node authentication has passed it."""
@@ -219,31 +161,34 @@ class FleetApp:
 
     async def _take_object(self, call: Call, scope: Scope, receive: Receive) -> bytes:
         """Stream an object to its place, after its sender has been authenticated."""
-        body = _body(receive)
-        fields, content, length = await _object_fields(body)
+        body = body_of(receive)
+        fields, content, length = await object_fields(body)
         request = self._checked(call, scope, fields)
         upload = self._desk.upload(request, length)
-        stored = upload is not None and await self._stream(upload, content, body, length)
+        stored = upload is not None and await self._stream(upload, content, body, request.session_id)
         if stored:
             self._desk.stored(request.session_id, request.object_id)
         return cast(bytes, message_pb2.PushObjectResponse(stored=stored).SerializeToString())
 
     async def _stream(
-        self, upload: Upload, content: memoryview, body: AsyncIterator[bytes], length: int
+        self, upload: Upload, content: memoryview, body: AsyncIterator[bytes], session_id: str
     ) -> bool:
-        run = _inline if length <= _INLINE_BYTES else asyncio.to_thread
+        run = _inline if upload.length <= _INLINE_BYTES else asyncio.to_thread
         try:
             pieces, size = [content], len(content)
             async for piece in body:
                 pieces.append(memoryview(piece))
                 size += len(piece)
-                if size >= _PIECE_BYTES:
+                if size >= PIECE_BYTES:
                     await run(upload.write, pieces)
                     pieces, size = [], 0
             if pieces:
                 await run(upload.write, pieces)
             await run(upload.finish)
-        except (ValueError, OSError, NoObjectInStoreError) as error:
+        except OSError as error:
+            self._desk.full(session_id, error)
+            return False
+        except (ValueError, NoObjectInStoreError) as error:
             _log.warning("an object was refused: %s", error)
             return False
         finally:
@@ -255,7 +200,7 @@ class FleetApp:
         if self._desk.waiting(node_id):
             return
         bell = self._bells[node_id] = asyncio.Event()
-        waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(_hangs_up(receive))]
+        waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(hangs_up(receive))]
         try:
             if not self._desk.waiting(node_id):
                 await asyncio.wait(waits, timeout=HOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -313,99 +258,5 @@ def _pull(store: SpillingStore, object_id: str) -> Answer:
     return cast(bytes, answer.SerializeToString())
 
 
-def _length(answer: Answer) -> int:
-    if isinstance(answer, Chunk):
-        return len(answer.opening) + answer.file.length_at(answer.position)
-    return len(answer)
-
-
-async def _send(send: Send, status: int, answer: Answer) -> None:
-    kind = b"application/protobuf" if status == 200 else b"text/plain; charset=utf-8"
-    headers = [(b"content-type", kind), (b"content-length", str(_length(answer)).encode())]
-    if status in (408, 411, 413):
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if isinstance(answer, bytes):
-        await send({"type": "http.response.body", "body": answer})
-        return
-    await send({"type": "http.response.body", "body": answer.opening, "more_body": True})
-    start, length = answer.position * CHUNK_BYTES, answer.file.length_at(answer.position)
-    for done in range(0, length, _PIECE_BYTES):
-        size = min(_PIECE_BYTES, length - done)
-        piece = await asyncio.to_thread(os.pread, answer.file.descriptor, size, start + done)
-        await send({"type": "http.response.body", "body": piece, "more_body": done + size < length})
-
-
 async def _inline(function: Callable[..., None], *values: Any) -> None:
     function(*values)
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    """The body of a request as it comes; its length was judged by the header and is kept by HTTP."""
-    more = True
-    while more:
-        async with asyncio.timeout(IDLE_SECONDS):
-            event = await receive()
-        if event["type"] != "http.request":
-            raise Refusal(499, "gone")
-        more = event.get("more_body", False)
-        yield event.get("body", b"")
-
-
-async def _hangs_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _object_fields(body: AsyncIterator[bytes]) -> tuple[bytes, memoryview, int]:
-    """Read a ``PushObjectRequest`` up to its content, which must be its last field.
-
-    Returns the other fields, the beginning of the content, and the length of the content.
-    """
-    data = b""
-    async for piece in body:
-        data += piece
-        if (found := _content_field(data)) is not None:
-            tag, start, length = found
-            return data[:tag], memoryview(data)[start:], length
-        if len(data) > _FIELD_BYTES:
-            break
-    return data, memoryview(b""), 0
-
-
-def _content_field(data: bytes) -> tuple[int, int, int] | None:
-    """Positions of the content field's tag and content, and its length; None if ``data`` ends before it."""
-    position = 0
-    while position < len(data):
-        start = position
-        try:
-            key, position = _read_varint(data, position)
-            if key == _CONTENT_TAG:
-                length, position = _read_varint(data, position)
-                return start, position, length
-            position = _skip(data, position, key & 7)
-        except IndexError:
-            return None
-    return None
-
-
-def _skip(data: bytes, position: int, wire_type: int) -> int:
-    if wire_type == 0:
-        return _read_varint(data, position)[1]
-    if wire_type == 2:
-        length, position = _read_varint(data, position)
-        return position + length
-    raise Refusal(400, "not the protobuf message of this call")
-
-
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise Refusal(400, "not the protobuf message of this call")

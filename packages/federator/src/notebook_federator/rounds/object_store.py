@@ -13,70 +13,17 @@ Touches of Flower that are not its public API:
 from __future__ import annotations
 
 import itertools
-import os
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError, ObjectStore
-from nbfed_site.link.pack import CHUNK_BYTES, chunk_head, chunk_id
+from nbfed_site.link.pack import chunk_head
 from nbfed_site.link.records import Run, run_from_object
 
-_MAX_PIECES = 512
-_CHUNKS_AT_ONCE = 4
-Pieces = Sequence[bytes | memoryview]
-
-
-class RunFile:
-    """One run of array bytes on disk, held by its users; without any it can take another run."""
-
-    def __init__(self, path: Path) -> None:
-        self.nbytes = self.users = 0
-        self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-
-    def length_at(self, position: int) -> int:
-        """Length of the chunk at ``position`` (0-based)."""
-        return min(CHUNK_BYTES, self.nbytes - position * CHUNK_BYTES)
-
-    def write(self, offset: int, pieces: Pieces) -> int:
-        """Write ``pieces`` one after the other; their length."""
-        if len(pieces) > _MAX_PIECES:
-            pieces = [b"".join(pieces)]
-        length = sum(map(len, pieces))
-        written = os.pwritev(self.descriptor, pieces, offset)
-        if written != length:
-            raise OSError(f"wrote {written} of {length} bytes to {self.path}")
-        return length
-
-    def read(self, position: int) -> bytes:
-        """One whole chunk."""
-        return os.pread(self.descriptor, self.length_at(position), position * CHUNK_BYTES)
-
-    def fill(self, chunks: Iterable[list[memoryview]], pool: ThreadPoolExecutor) -> list[str]:
-        """Write all chunks of a run, in order, few at a time; their ids."""
-        under_way: deque[Future[str]] = deque()
-        ids = []
-        for position, chunk in enumerate(chunks):
-            self.nbytes += sum(map(len, chunk))
-            under_way.append(pool.submit(self._put, position, chunk))
-            if len(under_way) > _CHUNKS_AT_ONCE:
-                ids.append(under_way.popleft().result())
-        return ids + [item.result() for item in under_way]
-
-    def _put(self, position: int, chunk: list[memoryview]) -> str:
-        self.write(position * CHUNK_BYTES, chunk)
-        return chunk_id(chunk)
-
-    def remove(self) -> None:
-        """Close and remove the file."""
-        os.close(self.descriptor)
-        self.path.unlink(missing_ok=True)
+from .run_file import Place, RunFile, copy_chunk
 
 
 @dataclass(slots=True)
@@ -84,7 +31,7 @@ class _Entry:
     children: tuple[str, ...]
     parents: int = 0
     content: bytes | None = None
-    places: list[tuple[RunFile, int]] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     available: bool = False
     file: RunFile | None = None
 
@@ -99,7 +46,7 @@ class SpillingStore(ObjectStore):
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.run"):
             leftover.unlink()
-        self._folder, self._spares = folder, spares
+        self.folder, self._spares = folder, spares
         self._spare: list[RunFile] = []
         self._numbers = itertools.count()
         self._entries: dict[str, _Entry] = {}
@@ -173,7 +120,7 @@ class SpillingStore(ObjectStore):
             else:
                 good, waiting = entry.places, [(file, at) for at in positions]
             if entry.available:
-                _copy(good[0], waiting)
+                copy_chunk(good[0], waiting)
             entry.places = [*good, *waiting]
 
     def new_file(self, nbytes: int = 0) -> RunFile:
@@ -182,7 +129,7 @@ class SpillingStore(ObjectStore):
         To overwrite pages that the system holds for a file costs a fraction of fresh ones.
         """
         with self._lock:
-            file = self._spare.pop() if self._spare else RunFile(self._folder / f"{next(self._numbers)}.run")
+            file = self._spare.pop() if self._spare else RunFile(self.folder / f"{next(self._numbers)}.run")
         file.nbytes, file.users = nbytes, 1
         return file
 
@@ -216,7 +163,7 @@ class SpillingStore(ObjectStore):
             for position, chunk in enumerate(run.chunk_ids):
                 entry = self._entry(chunk)
                 if entry.available and not filled:
-                    _copy(entry.places[0], [(file, position)])
+                    copy_chunk(entry.places[0], [(file, position)])
                 entry.places.append((file, position))
                 entry.available = entry.available or filled
                 file.users += 1
@@ -232,7 +179,7 @@ class SpillingStore(ObjectStore):
             file, position = entry.places[0]
             return chunk_head(file.length_at(position)) + file.read(position)
 
-    def chunk_at(self, object_id: str) -> tuple[RunFile, int] | None:
+    def chunk_at(self, object_id: str) -> Place | None:
         """Where a chunk lies; None if the object is no chunk or is not here. The file is to be dropped."""
         with self._lock:
             entry = self._entries.get(object_id)
@@ -319,8 +266,3 @@ class SpillingStore(ObjectStore):
         if entry is None:
             raise NoObjectInStoreError(f"object {object_id} is not expected")
         return entry
-
-
-def _copy(source: tuple[RunFile, int], targets: Iterable[tuple[RunFile, int]]) -> None:
-    for file, position in targets:
-        file.write(position * CHUNK_BYTES, [source[0].read(source[1])])

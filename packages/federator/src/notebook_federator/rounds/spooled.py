@@ -11,7 +11,8 @@ import numpy as np
 from nbfed_site.contracts import Array
 from nbfed_site.link.pack import Slot, array_at
 
-from .object_store import RunFile, SpillingStore
+from .object_store import SpillingStore
+from .run_file import RunFile
 
 _MAPPED_BYTES = 1 << 20
 

@@ -6,7 +6,8 @@ import hashlib
 
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
-from .object_store import Pieces, RunFile, SpillingStore
+from .object_store import SpillingStore
+from .run_file import Pieces, RunFile
 
 SMALL_BYTES = 1 << 20
 _HEAD_BYTES = 64
@@ -26,7 +27,7 @@ class Upload:
     """
 
     def __init__(self, store: SpillingStore, object_id: str, file: RunFile | None, length: int) -> None:
-        self._store, self._object_id, self._file, self._length = store, object_id, file, length
+        self._store, self._object_id, self._file, self.length = store, object_id, file, length
         self._sha = hashlib.sha256()
         self._held: Pieces = []
         self._got = self._written = 0
@@ -44,7 +45,7 @@ class Upload:
             self._store_pieces(pieces)
             return
         self._held = [*self._held, *pieces]
-        if not self._kind and self._got >= min(_HEAD_BYTES, self._length):
+        if not self._kind and self._got >= min(_HEAD_BYTES, self.length):
             self._decide(b"".join(bytes(piece[:_HEAD_BYTES]) for piece in self._held)[:_HEAD_BYTES])
         if self._kind == "small" and self._got > SMALL_BYTES:
             raise ValueError("the object is too large")
@@ -55,7 +56,7 @@ class Upload:
         if self._kind == "small":
             return
         head = opening[: opening.find(b"\0") + 1]
-        body = self._length - len(head)
+        body = self.length - len(head)
         if self._file is None or head != chunk_head(body):
             raise ValueError("the chunk has a wrong head, or came before its array")
         places = self._store.claim(self._object_id, self._file)
@@ -72,7 +73,7 @@ class Upload:
 
     def finish(self) -> None:
         """Prove the object, and make it available."""
-        if self._got != self._length or self._sha.hexdigest() != self._object_id:
+        if self._got != self.length or self._sha.hexdigest() != self._object_id:
             raise ValueError("the object has other content than its id says")
         if self._kind == "small":
             self._store.put(self._object_id, b"".join(self._held))

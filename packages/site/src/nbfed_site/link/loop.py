@@ -192,7 +192,7 @@ class _Link:
                     self._up = False
                     self.tell("disconnected", {"cause": str(error), "retry_seconds": 0.0})
             except CannotConnect:
-                break  # the task thread meets the same refusal and raises it
+                return  # the task thread meets the same refusal and raises it
         self._client.shut()
 
     def leave(self) -> None:
@@ -214,7 +214,7 @@ class _Link:
             raise CannotConnect(
                 f"The server was out of reach for {away:.0f} seconds: {error}", where=self._settings.server
             ) from error
-        pause = min(_RETRY_SECONDS[0] * 2**attempt, _RETRY_SECONDS[1]) * random.uniform(0.5, 1.5)
+        pause = min(_RETRY_SECONDS[0] * 2 ** min(attempt, 9), _RETRY_SECONDS[1]) * random.uniform(0.5, 1.5)
         if isinstance(error, NotRecognised) and attempt == 0:
             pause = 0.0
         self._up = False
