@@ -139,3 +139,21 @@ def test_python_objects_are_refused(federate: Any) -> None:
     federation = federate(names=("a",))
     with pytest.raises(BadInput, match="cannot be sent"):
         federation.transport.send(RoundInput("t", "train", 1, {"w": np.array([{}], object)}), ["a"])
+
+
+def test_memory_is_used_again_but_never_under_arrays_that_somebody_holds(federate: Any) -> None:
+    kept: list[Any] = []
+
+    def handle(task: RoundInput) -> RoundOutput:
+        assert task.arrays is not None
+        kept.append(task.arrays["w"] if task.round < 3 else task.arrays["w"].ctypes.data)
+        return RoundOutput(task.task_id, task.kind, task.round)
+
+    federation = federate(names=("a",))
+    federation.start(handle)
+    for number in range(1, 6):
+        model = {"w": np.full(50_000, number, np.float32)}
+        federation.transport.send(RoundInput(f"t{number}", "train", number, model), ["a"])
+        federation.replies(1)
+    assert [float(array.max()) for array in kept[:2]] == [1.0, 2.0]
+    assert kept[3] == kept[4]
