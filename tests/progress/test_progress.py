@@ -14,7 +14,8 @@ def test_each_sentence_of_a_run() -> None:
     view = RunView()
     sentences = [sentence for event in EVENTS if (sentence := view.see(event))]
     assert sentences[0].startswith("breast-cancer.ipynb: 3 sites, 3 rounds of 10 epochs, fedavg, quorum 2")
-    assert "site-1: train 57 (0: 36, 1: 21), validation 19 (0: 12, 1: 7), test 114 (0: 72, 1: 42)" in sentences
+    card = "site-1: train 57 (0: 36, 1: 21), validation 19 (0: 12, 1: 7), test 114 (0: 72, 1: 42)"
+    assert card in sentences
     assert [line for line in sentences if "finished in" in line][-1].startswith("round 3 of 3 finished")
     assert sentences[-1] == "finished 3 rounds; best round 2"
     assert {site.state for site in view.sites.values()} == {"done"}
