@@ -18,13 +18,15 @@ from nbfed_site.contracts import (
     SettingsInvalid,
     SiteCard,
     SiteCodeFailed,
+    SiteFailure,
     StorageFull,
+    VersionSkew,
 )
 from notebook_federator.aggregation import make_strategy
 from notebook_federator.rounds.checkpoints import StoredArrays
 from notebook_federator.rounds.loop import Run
 from notebook_federator.rounds.memory import MemoryTransport
-from notebook_federator.rounds.port import Event, Joined, Lost, Replied
+from notebook_federator.rounds.port import Event, Failed, Joined, Lost, Replied
 from notebook_federator.rounds.settings import RoundSettings
 from notebook_federator.rounds.store import ModelStore
 
@@ -133,6 +135,16 @@ def test_without_a_quorum_the_round_waits_and_then_says_so(tmp_path, settings, t
     assert "c" in caught.value.where
     assert pages.of("waiting")[0]["sites"] == ["c"]
     assert ModelStore(tmp_path / "m").last_round == 1
+
+
+def test_a_site_that_is_turned_away_is_named_at_once(tmp_path, settings, toy_sites, pages) -> None:
+    transport = MemoryTransport({name: toy_sites[name] for name in "ab"})
+    skew = SiteFailure("NE202", "This site runs 0.2, but the server runs 0.1.", hint="Use one image.")
+    transport.news.append(Failed("c", "", skew))
+    with pytest.raises(VersionSkew, match="c: This site runs") as caught:
+        go(tmp_path / "m", settings(), transport, pages)
+    assert caught.value.hint == "Use one image."
+    assert pages.of("failed")[0]["site"] == "c"
 
 
 def raising(task: RoundInput) -> RoundOutput:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbfed_site.contracts import NbfedError, ServerLost, SiteFailed, canonical_json
+from nbfed_site.contracts import NbfedError, ServerLost, SiteFailed, canonical_json, error_kind
 
-from .errors import error_from_event
 from .events import Event, utc_now
 from .folder import RunFolder
 from .site_settings import site_settings
@@ -71,7 +70,7 @@ class LocalFederation:
             if kind == "listening":
                 self._start_sites(event["address"])
             elif kind == "stopped" and source == "server":
-                failure = error_from_event(event)
+                failure = _failure(event)
             elif kind == "exited" and source != "server":
                 if event["status"] != 0 and not self._restart(source):
                     raise self._site_lost(source)
@@ -179,6 +178,13 @@ class LocalFederation:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _failure(event: Event) -> NbfedError | None:
+    """The error that a server's ``stopped`` event tells of; None where it was stopped on request."""
+    if not event["code"]:
+        return None
+    return error_kind(event["code"])(event["what"], where=event["where"], hint=event["hint"])
 
 
 def last_lines(path: Path, count: int = 15) -> str:

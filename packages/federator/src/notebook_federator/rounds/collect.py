@@ -10,9 +10,8 @@ from nbfed_site.contracts import (
     QuorumMissed,
     RoundInput,
     RoundOutput,
-    SiteCodeFailed,
-    SiteFailed,
     SiteFailure,
+    error_kind,
 )
 
 from .port import Event, Failed, Joined, Lost, Received, Replied, Transport
@@ -80,7 +79,7 @@ class Gathering:
         A site that restarts is sent its task again. Replies to other tasks are dropped and recorded.
 
         Raises:
-            SiteCodeFailed, SiteFailed: sites failed, so that the quorum cannot be reached any more.
+            NbfedError: of the kind that a site failed with, so that the quorum cannot be reached any more.
             QuorumMissed: the deadline passed without a quorum.
         """
         self._send(site for site in self.sites if site in self.roster.present)
@@ -124,8 +123,9 @@ class Gathering:
                 self._send([event.site])
         elif isinstance(event, Received) and event.task_id == self.task.task_id:
             self._tell("received", event.site)
-        elif isinstance(event, Failed) and event.task_id == self.task.task_id and event.site in self.pending:
-            self._fail(event.site, event.failure)
+        elif isinstance(event, Failed):
+            if event.task_id in (self.task.task_id, "") and event.site in self.pending:
+                self._fail(event.site, event.failure)
         elif isinstance(event, Replied):
             return self._accept(event)
         return None
@@ -176,10 +176,9 @@ class Gathering:
         round_name = f"round {self.task.round}, {self.task.kind}"
         if self.failures:
             site, failure = min(self.failures.items())
-            kind = SiteCodeFailed if failure.code == SiteCodeFailed.code else SiteFailed
             others = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
             source = f"\n    {failure.source.strip()}" if failure.source else ""
-            return kind(
+            return error_kind(failure.code)(
                 f"{site}{others}: {failure.what}",
                 where=(failure.where or round_name) + source,
                 hint=failure.hint or f"Mend this, then run again with --resume ({round_name} is repeated).",

@@ -50,7 +50,7 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A site could not do a task and says why."""
+    """A site could not do a task and says why. ``task_id`` is empty where the site was turned away."""
 
     site: str
     task_id: str

@@ -23,6 +23,7 @@ from .errors import (
     TimedOut,
     UpdateRefused,
     VersionSkew,
+    error_kind,
 )
 from .model import Array, Arrays, ArraySpec, Scalar
 from .policy import DEFAULT_METRICS, Receipt, ReleasePolicy
@@ -89,6 +90,7 @@ __all__ = [
     "card_json",
     "derive_seed",
     "digest",
+    "error_kind",
     "evaluation_from_json",
     "evaluation_json",
     "json_digest",

@@ -154,3 +154,11 @@ class UpdateRefused(SiteFailed):
     """The server does not take an update: it does not fit the model, or is not finite."""
 
     code = "NE605"
+
+
+def error_kind(code: str) -> type[NbfedError]:
+    """The class with this code; :class:`NbfedError` itself where there is none."""
+    found = [NbfedError]
+    for kind in found:
+        found.extend(kind.__subclasses__())
+    return next((kind for kind in found if kind.code == code), NbfedError)
