@@ -118,7 +118,9 @@ def test_bodies_that_are_too_large_are_refused_unread(one: Any, path: str, limit
 
 def test_bodies_of_unknown_length_are_refused(one: Any) -> None:
     connection = http.client.HTTPConnection(one.transport.address, timeout=10)
-    connection.request("POST", "/v1/fleet/pull-messages", iter([b"x"]), encode_chunked=True)
+    connection.putrequest("POST", "/v1/fleet/pull-messages")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
     assert connection.getresponse().status == 411
 
 
@@ -128,11 +130,11 @@ def test_bodies_of_unknown_length_are_refused(one: Any) -> None:
 def test_garbage_on_the_port_does_no_harm(one: Any, junk: bytes) -> None:
     host, _, port = one.transport.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
-        connection.sendall(junk)
-        connection.shutdown(socket.SHUT_WR)
         try:
+            connection.sendall(junk)
+            connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(100)
-        except ConnectionResetError:
+        except OSError:  # the server hung up before all of it was sent
             answer = b""
     assert answer == b"" or answer.startswith(b"HTTP/1.1 40")
     assert still_serves(one)
