@@ -19,7 +19,6 @@ class SiteView:
     """The latest known of one site."""
 
     state: str = "starting"
-    round: int = 0
     epoch: int = 0
     epochs: int = 0
     examples: int = 0
@@ -99,7 +98,7 @@ def _round_started(view: RunView, event: Event) -> None:
 def _received(view: RunView, event: Event) -> None:
     site = view.site(event)
     site.state = {"train": "training", "evaluate": "evaluating"}.get(event["task"], "preparing")
-    site.round, site.epoch = event["round"], 0
+    site.epoch = 0
 
 
 def _training(view: RunView, event: Event) -> None:

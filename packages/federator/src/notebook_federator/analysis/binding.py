@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterable, Iterator
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-DefinitionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 ComprehensionNode = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
