@@ -1,6 +1,13 @@
 """Fixtures shared by all tests."""
 
+import json
 import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,3 +28,75 @@ def shared_data() -> Path:
 def repository() -> Path:
     """The root of this repository."""
     return REPOSITORY
+
+
+@dataclass(frozen=True)
+class LocalRegistry:
+    """A real registry (Debian's docker-registry) on a port of this machine; blobs in ``folder``."""
+
+    address: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+StartRegistry = Callable[..., LocalRegistry]
+
+
+@pytest.fixture
+def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
+    """Starts registries, with more of its own configuration where given; skips where none is installed."""
+    program = shutil.which("docker-registry") or shutil.which("registry")
+    if program is None:
+        pytest.skip("no registry here (Debian: apt-get install docker-registry)")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(port: int | None = None, **configuration: object) -> LocalRegistry:
+        number = len(started)
+        address = f"localhost:{port or free_port()}"
+        folder = tmp_path / f"registry-{number}"
+        own = {
+            "version": "0.1",
+            "log": {"level": "warn"},
+            "storage": {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}},
+            **configuration,
+        }
+        own["http"] = {"addr": address, **dict(own.get("http", {}))}  # type: ignore[call-overload]
+        path = tmp_path / f"registry-{number}.yml"
+        path.write_text(json.dumps(own))  # JSON is YAML
+        with (tmp_path / f"registry-{number}.log").open("wb") as log:
+            process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
+        started.append(process)
+        wait_for_port(address)
+        return LocalRegistry(address, folder, process)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def registry(start_registry: StartRegistry) -> LocalRegistry:
+    """A plain registry without authentication."""
+    return start_registry()
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(address: str, seconds: float = 20.0) -> None:
+    """Wait until something listens at ``address`` (HOST:PORT)."""
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -33,12 +33,16 @@ FEDERATOR_ROOMS = {
     "ledger": set(),
     "federation": {"aggregation", "ledger", "rounds"},
     "report": {"federation", "ledger"},
+    "locking": set(),
+    "image": {"locking"},
 }
-SITE_ONLY_CONTRACTS = {"notebook", "analysis", "findings", "slicing", "ledger", "report", "aggregation"}
+SITE_ONLY_CONTRACTS = {"notebook", "analysis", "findings", "slicing", "ledger", "report", "aggregation", "locking", "image"}
 ONLY_HERE = {
     "flwr": {"site/link", "federator/rounds"},
     "nbformat": {"federator/notebook", "federator/templates"},
     "torch": {"site/arrays", "site/program"},
+    "urllib3": {"federator/image"},
+    "cyclonedx": {"federator/image"},
 }
 
 

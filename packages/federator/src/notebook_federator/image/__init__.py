@@ -1,0 +1,1 @@
+"""A lock, a slice and the site runtime, made into OCI images; no daemon, no root."""

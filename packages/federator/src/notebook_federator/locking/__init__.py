@@ -1,0 +1,1 @@
+"""Imports to distributions to an exact, hashed lock."""
