@@ -36,7 +36,9 @@ FEDERATOR_ROOMS = {
     "locking": set(),
     "image": {"locking"},
 }
-SITE_ONLY_CONTRACTS = {"notebook", "analysis", "findings", "slicing", "ledger", "report", "aggregation", "locking", "image"}
+SITE_ONLY_CONTRACTS = {
+    *("notebook", "analysis", "findings", "slicing", "locking", "image", "ledger", "report", "aggregation"),
+}
 ONLY_HERE = {
     "flwr": {"site/link", "federator/rounds"},
     "nbformat": {"federator/notebook", "federator/templates"},

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import notebook_federator.image.errors
+import notebook_federator.locking.errors  # noqa: F401  (both add to the tree of errors)
 import pytest
 from nbfed_site.contracts import NbfedError
 from notebook_federator.cli import nbfed
