@@ -2,6 +2,6 @@
 
 from .cutting import cut
 from .shapes import Carried, Dropped, Slice
-from .writing import write
+from .writing import files, write
 
-__all__ = ["Carried", "Dropped", "Slice", "cut", "write"]
+__all__ = ["Carried", "Dropped", "Slice", "cut", "files", "write"]

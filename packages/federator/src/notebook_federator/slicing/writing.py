@@ -9,16 +9,22 @@ from nbfed_site.contracts import canonical_json
 from .shapes import Slice
 
 
+def files(slice_: Slice) -> dict[str, bytes]:
+    """The files of a slice: relative path -> bytes."""
+    return {
+        "slice.py": slice_.text.encode(),
+        "manifest.json": canonical_json(slice_.manifest.to_json()),
+        **slice_.modules,
+    }
+
+
 def write(slice_: Slice, folder: Path) -> None:
     """Write ``slice_`` into ``folder``, which is made where missing.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "slice.py").write_bytes(slice_.text.encode())
-    (folder / "manifest.json").write_bytes(canonical_json(slice_.manifest.to_json()))
-    for name, data in slice_.modules.items():
+    for name, data in files(slice_).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

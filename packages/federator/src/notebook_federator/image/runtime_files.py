@@ -1,0 +1,49 @@
+"""The product's own code that goes into an image: the site package, and the server's rooms."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from .shapes import Role
+
+SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")
+
+
+def runtime_files(role: Role) -> dict[str, bytes]:
+    """Path below ``site-packages`` -> bytes; the same bytes wherever the same version is installed."""
+    site = _package("nbfed_site")
+    found = {f"nbfed_site/{name}": data for name, data in _sources(site, "").items()}
+    found |= _metadata("nbfed-site")
+    if role == "client":
+        return found
+    federator = _package("notebook_federator")
+    found["notebook_federator/__init__.py"] = (federator / "__init__.py").read_bytes()
+    for room in SERVER_ROOMS:
+        found |= {f"notebook_federator/{name}": data for name, data in _sources(federator, room).items()}
+    return found | _metadata("notebook-federator")
+
+
+def runtime_version() -> str:
+    """The version of Notebook Federator that the images run."""
+    return version("notebook-federator")
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def _sources(root: Path, below: str) -> dict[str, bytes]:
+    files = sorted((root / below).rglob("*.py"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def _metadata(distribution: str) -> dict[str, bytes]:
+    """The least that makes a scanner, and ``importlib.metadata``, see the package and its version."""
+    found = version(distribution)
+    folder = f"{distribution.replace('-', '_')}-{found}.dist-info"
+    text = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {found}\nLicense: Apache-2.0\n"
+    return {f"{folder}/METADATA": text.encode(), f"{folder}/INSTALLER": b"nbfed\n"}
