@@ -119,3 +119,28 @@ class BuiltImage:
     def descriptor(self) -> Descriptor:
         """The manifest as a descriptor."""
         return Descriptor(MANIFEST, self.digest, len(self.manifest))
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A manifest about an image, such as its SBOM or its signature, with the blobs it names; kilobytes.
+
+    Attributes:
+        manifest: its exact bytes.
+        blobs: config and layers, by digest.
+        tag: what it is found by; empty where its ``subject`` tells.
+    """
+
+    manifest: bytes
+    blobs: Mapping[str, bytes] = field(repr=False)
+    tag: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        return digest_of(self.manifest)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The manifest as a descriptor."""
+        return Descriptor(MANIFEST, self.digest, len(self.manifest))
