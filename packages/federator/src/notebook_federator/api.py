@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import NotebookBlocked, Scalar, SettingsInvalid
 
-from .federation import LocalFederation, Options, RunFolder, new_run_folder, resolve
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .analysis import Analysis
+    from .federation import Options, RunFolder
     from .findings import Finding
     from .notebook import Notebook
     from .report import ReportFiles, RunRecord
@@ -59,6 +58,7 @@ def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> 
         SettingsInvalid: an option has no meaning, or the run could never train.
     """
     from . import slicing
+    from .federation import RunFolder, new_run_folder, resolve
 
     number = options.sites if isinstance(options.sites, int) else len(options.sites)
     checked = check(notebook, sites=number if options.strategy is None else None)
@@ -159,6 +159,8 @@ def run(
     Raises:
         NbfedError: says what went wrong, where and what to do next.
     """
+    from .federation import Options
+
     members = sites if isinstance(sites, int) else {name: Path(path) for name, path in sites.items()}
     try:
         chosen = Options(sites=members, **options)
@@ -174,6 +176,8 @@ def resume(folder: str | Path, *, progress: Progress | None = None) -> FinishedR
         RunUnreadable: there is no run in ``folder``.
         NbfedError: as :func:`run`.
     """
+    from .federation import RunFolder
+
     found = RunFolder(Path(folder))
     found.settings()
     return follow(found, progress)
@@ -181,6 +185,8 @@ def resume(folder: str | Path, *, progress: Progress | None = None) -> FinishedR
 
 def follow(folder: RunFolder, progress: Progress | None) -> FinishedRun:
     """Run the federation in ``folder`` and show its progress."""
+    from .federation import LocalFederation
+
     with progress or _default_progress() as show:
         LocalFederation(folder, show).run()
     return FinishedRun(folder)

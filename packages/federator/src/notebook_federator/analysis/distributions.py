@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib import metadata
 from typing import Literal
 
 from ..notebook import Notebook
 from .habits import FLOWER
+from .installed import distributions_of, normalised, version_of
 from .parsing import call_name, place_of
 from .shapes import Import, Place, Requirement, Statement
 
@@ -96,11 +95,6 @@ def foreign_modules(requirements: Iterable[Requirement]) -> frozenset[str]:
     return frozenset(m for r in requirements if r.source == "same name" for m in r.modules)
 
 
-def normalised(name: str) -> str:
-    """A distribution name as indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def pip_lines(notebook: Notebook, statements: Sequence[Statement]) -> dict[str, Requirement]:
     """What ``!pip install``, ``%pip``, ``%conda`` and subprocess calls ask for, by normalised name."""
     found: dict[str, Requirement] = {}
@@ -169,13 +163,10 @@ def _requirement(word: str, place: Place) -> Requirement | None:
     return Requirement(match["name"] + (match["extra"] or ""), spec, (), "pip line", place)
 
 
-@functools.cache
 def _version(distribution: str) -> str:
     """The installed version as a pin, without its build tag (``+cpu``); empty where not installed."""
-    try:
-        return "==" + metadata.version(distribution).partition("+")[0]
-    except metadata.PackageNotFoundError:
-        return ""
+    version = version_of(distribution).partition("+")[0]
+    return f"=={version}" if version else ""
 
 
 def _add(found: dict[str, Requirement], item: Requirement) -> None:
@@ -186,14 +177,9 @@ def _add(found: dict[str, Requirement], item: Requirement) -> None:
     found[key] = Requirement(first.distribution, first.specifier, modules, first.source, first.place)
 
 
-@functools.cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return metadata.packages_distributions()
-
-
 def _installed(module: str) -> str | None:
     top = module.partition(".")[0]
-    names = sorted(set(_distributions().get(top, ())))
+    names: Sequence[str] = distributions_of(top)
     if len(names) > 1:
         close = [
             n

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from nbfed_site.contracts import Scalar
 
 from ..analysis import Analysis, Import, LocalModule, Statement
-from ..analysis.distributions import normalised
 from ..analysis.habits import FLOWER
+from ..analysis.installed import normalised
 from ..analysis.neighbours import reachable
 from .narrowing import names_left
 from .plan import Plan
