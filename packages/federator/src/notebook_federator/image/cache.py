@@ -41,8 +41,8 @@ class _Entry:
 class Cache:
     """Files under ``root``, by kind and name; about ``limit`` bytes of them.
 
-    A file appears at once and whole, or not at all, whatever becomes of the process that makes it. The time of
-    the last use is the file's access time, set by :meth:`find`; its modification time stays.
+    A file appears at once and whole, or not at all, whatever becomes of the process that makes it. The time
+    of the last use is the file's access time, set by :meth:`find`; its modification time stays.
     """
 
     def __init__(self, root: Path, limit: int = LIMIT) -> None:

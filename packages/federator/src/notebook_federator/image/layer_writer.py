@@ -11,27 +11,21 @@ import struct
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from isal import isal_zlib
+from .deflating import MemberDamaged, inflated
 
 CHUNK = 4 << 20
 EPOCH = 1577836800  # 2020-01-01: the time of every file
 LARGEST = 64 << 30  # bytes of one file; far above any wheel's member
 _BLOCK = 512
 _LEVEL = 6
-_PIECE = 1 << 20
 _MEMBER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, no operating system
-
-
-class MemberDamaged(ValueError):
-    """A stream that was to be copied is not what its checksum and size say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: digest and size in bytes of the gzip file; ``diff_id`` and ``unpacked`` of the tar."""
+    """What was written: ``digest`` and ``size`` of the gzip file; ``diff_id`` and ``unpacked`` of the tar."""
 
     digest: str
     diff_id: str
@@ -75,12 +69,11 @@ class LayerWriter:
         Raises: MemberDamaged when the pieces are not ``size`` bytes together.
         """
         self._header(name, mode, size)
-        written = 0
+        start = self.unpacked + len(self._waiting)
         for piece in pieces:
-            written += len(piece)
             self._write(piece)
-        if written != size:
-            raise MemberDamaged(f"{name} has {written} bytes instead of {size}")
+        if self.unpacked + len(self._waiting) - start != size:
+            raise MemberDamaged(f"{name} does not have the {size} bytes that are declared")
         self._pad(size)
 
     def deflated(self, name: str, size: int, crc: int, pieces: Iterable[bytes], mode: int = 0o644) -> None:
@@ -91,8 +84,8 @@ class LayerWriter:
         self._header(name, mode, size)
         self._flush()
         self._emit(_MEMBER)
-        if self._copied(pieces, size) != crc:
-            raise MemberDamaged(f"{name} does not have its checksum")
+        for data in inflated(self._emitted(pieces), size, crc):
+            self._tar.update(data)
         self._emit(struct.pack("<II", crc, size & 0xFFFFFFFF))
         self.unpacked += size
         self._pad(size)
@@ -104,23 +97,6 @@ class LayerWriter:
         return Written(
             f"sha256:{self._blob.hexdigest()}", f"sha256:{self._tar.hexdigest()}", self.size, self.unpacked
         )
-
-    def _copied(self, pieces: Iterable[bytes], size: int) -> int:
-        """Copy a raw deflate stream, hash what it holds, and return the CRC-32 of that."""
-        from isal import isal_zlib
-
-        inflater, crc, left = isal_zlib.decompressobj(-15), 0, size
-        for piece in pieces:
-            self._emit(piece)
-            for data in _inflated(inflater, piece):
-                left -= len(data)
-                if left < 0:
-                    raise MemberDamaged(f"a stream holds more than the {size} bytes it declares")
-                crc = isal_zlib.crc32(data, crc)
-                self._tar.update(data)
-        if left or not inflater.eof or inflater.unused_data:
-            raise MemberDamaged(f"a stream does not end after the {size} bytes it declares")
-        return crc
 
     def _header(
         self, name: str, mode: int, size: int, kind: bytes = tarfile.REGTYPE, target: str = ""
@@ -138,6 +114,7 @@ class LayerWriter:
         self._write(bytes(-size % _BLOCK))
 
     def _write(self, data: bytes) -> None:
+        """Fill chunks exactly, so that they do not depend on how ``data`` was cut."""
         view = memoryview(data)
         while view:
             part = view[: CHUNK - len(self._waiting)]
@@ -155,21 +132,12 @@ class LayerWriter:
             self._emit(deflate.gzip_compress(self._waiting, _LEVEL))
             self._waiting.clear()
 
+    def _emitted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._emit(piece)
+            yield piece
+
     def _emit(self, data: bytes | bytearray) -> None:
         self._out.write(data)
         self._blob.update(data)
         self.size += len(data)
-
-
-def _inflated(inflater: isal_zlib.Decompress, piece: bytes) -> Iterator[bytes]:
-    """What ``piece`` inflates to, at most a mebibyte at a time, however well it was packed."""
-    from isal import isal_zlib
-
-    waiting, full = piece, True
-    while full:
-        try:
-            data = inflater.decompress(waiting, _PIECE)
-        except isal_zlib.error as error:
-            raise MemberDamaged(f"a stream is not deflated data ({error})") from error
-        waiting, full = inflater.unconsumed_tail, len(data) == _PIECE
-        yield data
