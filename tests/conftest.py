@@ -45,6 +45,18 @@ StartRegistry = Callable[..., LocalRegistry]
 @pytest.fixture
 def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     """Starts registries, with more of its own configuration where given; skips where none is installed."""
+    yield from registries(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    """One plain registry for all tests: for what is dear to push and nobody changes."""
+    for start in registries(tmp_path_factory.mktemp("shared-registry")):
+        yield start()
+
+
+def registries(folder: Path) -> Iterator[StartRegistry]:
+    """Yields once: a function that starts registries with their files in ``folder``; then ends them all."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     if program is None:
         pytest.skip("no registry here (Debian: apt-get install docker-registry)")
@@ -53,26 +65,28 @@ def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     def start(port: int | None = None, **configuration: object) -> LocalRegistry:
         number = len(started)
         address = f"localhost:{port or free_port()}"
-        folder = tmp_path / f"registry-{number}"
+        blobs = folder / f"registry-{number}"
         own = {
             "version": "0.1",
             "log": {"level": "warn"},
-            "storage": {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": True}},
             **configuration,
         }
         own["http"] = {"addr": address, **dict(own.get("http", {}))}  # type: ignore[call-overload]
-        path = tmp_path / f"registry-{number}.yml"
+        path = folder / f"registry-{number}.yml"
         path.write_text(json.dumps(own))  # JSON is YAML
-        with (tmp_path / f"registry-{number}.log").open("wb") as log:
+        with (folder / f"registry-{number}.log").open("wb") as log:
             process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
         started.append(process)
         wait_for_port(address)
-        return LocalRegistry(address, folder, process)
+        return LocalRegistry(address, blobs, process)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

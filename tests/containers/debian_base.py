@@ -9,7 +9,6 @@ Usage: ``python tests/containers/debian_base.py localhost:5000/base:3.11 [--labe
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import io
 import json
@@ -18,13 +17,14 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 import urllib3
+from notebook_federator.image.layer_writer import LayerWriter, Written
 from notebook_federator.image.shapes import CONFIG, LAYER, MANIFEST, Descriptor, digest_of
 
 PACKAGES = (
@@ -55,15 +55,14 @@ ENVIRONMENT = {
     "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
 }
 PYTHON_LABEL = "org.notebook-federator.python"
-RECIPE = "1"  # a change here makes the layer anew
-FOLDER = 0o40000
+RECIPE = "2"  # a change here makes the layer anew
 BYTES = "application/octet-stream"
 OWN_FOLDERS = {name: 0o755 for name in ("dev", "etc", "proc", "run", "sys")} | {"root": 0o700, "tmp": 0o1777}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file (``data``), a symbolic link (``target``) or, with a mode above 0o777, a directory."""
+    """A file (``data``) or a symbolic link (``target``)."""
 
     data: bytes = b""
     mode: int = 0o644
@@ -145,11 +144,10 @@ def make_layer() -> Made:
     path, index = folder / f"{key}.tar.gz", folder / f"{key}.json"
     if not index.exists():
         entries = image_files([folder / "archives" / name for name in names])
-        data = tar_of(entries)
-        layer = gzip.compress(data, 6, mtime=0)
+        written, data = written_layer(entries)
         versions = re.findall(r"^usr/lib/python(3\.\d+)/os\.py$", "\n".join(entries), re.MULTILINE)
-        facts = {"digest": digest_of(layer), "diff_id": digest_of(data), "python": versions[0]}
-        place(path, layer)
+        facts = {"digest": written.digest, "diff_id": written.diff_id, "python": versions[0]}
+        place(path, data)
         place(index, to_json(facts))
     return Made(path, **json.loads(index.read_bytes()))
 
@@ -201,7 +199,7 @@ def image_files(packages: Iterable[Path]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for data in pool.map(package_tar, packages):
-            found.update(package_files(data, found))
+            found.update(package_files(data))
     authorities = sorted(name for name in found if re.match(r"usr/share/ca-certificates/.*\.crt$", name))
     bundle = b"".join(found[name].data for name in authorities)
     links = {name: Entry(target=f"usr/{name}") for name in MERGED}
@@ -210,34 +208,12 @@ def image_files(packages: Iterable[Path]) -> dict[str, Entry]:
     return found | accounts | links | shell | {ENVIRONMENT["SSL_CERT_FILE"].strip("/"): Entry(bundle)}
 
 
-def tar_of(entries: Mapping[str, Entry]) -> bytes:
-    """The image's files as one tar archive, owned by root, without times."""
-    folders = OWN_FOLDERS | {
-        str(parent): 0o755
-        for name in entries
-        for parent in Path(name).parents
-        if str(parent) not in OWN_FOLDERS
-    }
-    found = dict(entries) | {name: Entry(mode=FOLDER | mode) for name, mode in folders.items() if name != "."}
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted(found):
-            entry, member = found[name], tarfile.TarInfo(name)
-            member.mode, member.size, member.linkname = entry.mode & 0o1777, len(entry.data), entry.target
-            if entry.target:
-                member.type = tarfile.SYMTYPE
-            elif entry.mode & FOLDER:
-                member.type = tarfile.DIRTYPE
-            archive.addfile(member, io.BytesIO(entry.data))
-    return out.getvalue()
-
-
 def package_tar(package: Path) -> bytes:
     """The files of one package as a tar archive."""
     return subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True).stdout
 
 
-def package_files(data: bytes, earlier: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
+def package_files(data: bytes) -> dict[str, Entry]:
     """The kept files and links of one package; hard links name a file of the same package."""
     own: dict[str, Entry] = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -251,13 +227,33 @@ def package_files(data: bytes, earlier: dict[str, Entry]) -> Iterator[tuple[str,
                 own[name] = own[placed(member.linkname)]
             elif (stream := archive.extractfile(member)) is not None:
                 own[name] = Entry(stream.read(), member.mode & 0o755)  # no setuid
-    yield from own.items()
+    return own
 
 
 def placed(name: str) -> str:
     """Where a package's file is once /bin, /sbin and /lib are links into /usr."""
     plain = name.removeprefix("./")
     return f"usr/{plain}" if plain.partition("/")[0] in MERGED else plain
+
+
+def written_layer(entries: Mapping[str, Entry]) -> tuple[Written, bytes]:
+    """The files, their folders and the usual empty folders as one layer."""
+    folders = OWN_FOLDERS | {
+        str(parent): 0o755
+        for name in entries
+        for parent in Path(name).parents
+        if str(parent) not in OWN_FOLDERS
+    }
+    out = io.BytesIO()
+    writer = LayerWriter(out)
+    for name in sorted(folders.keys() - {"."}):
+        writer.directory(name, folders[name])
+    for name, entry in sorted(entries.items()):
+        if entry.target:
+            writer.link(name, entry.target)
+        else:
+            writer.file(name, entry.data, entry.mode)
+    return writer.finish(), out.getvalue()
 
 
 def to_json(value: object) -> bytes:
