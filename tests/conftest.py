@@ -32,11 +32,15 @@ def repository() -> Path:
 
 @dataclass(frozen=True)
 class LocalRegistry:
-    """A real registry (Debian's docker-registry) on a port of this machine; blobs in ``folder``."""
+    """A real registry (Debian's docker-registry) on a port of this machine.
+
+    Blobs are in ``folder``; ``log`` has a line for every request, with the bytes of the answer.
+    """
 
     address: str
     folder: Path
     process: subprocess.Popen[bytes]
+    log: Path
 
 
 StartRegistry = Callable[..., LocalRegistry]
@@ -75,11 +79,12 @@ def registries(folder: Path) -> Iterator[StartRegistry]:
         own["http"] = {"addr": address, **dict(own.get("http", {}))}  # type: ignore[call-overload]
         path = folder / f"registry-{number}.yml"
         path.write_text(json.dumps(own))  # JSON is YAML
-        with (folder / f"registry-{number}.log").open("wb") as log:
-            process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
+        log = folder / f"registry-{number}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen([program, "serve", str(path)], stdout=out, stderr=out)
         started.append(process)
         wait_for_port(address)
-        return LocalRegistry(address, blobs, process)
+        return LocalRegistry(address, blobs, process, log)
 
     try:
         yield start
