@@ -1,0 +1,195 @@
+"""Signatures of images with the federation's own key, as cosign stores them.
+
+Source: cosign's signature specification (``specs/SIGNATURE_SPEC.md``): a simple-signing payload names the image's
+digest; it is a layer of a manifest with the tag ``sha256-<hex>.sig`` beside the image, its signature an annotation.
+There is no transparency log: ``cosign verify --key PUBLIC.pem --insecure-ignore-tlog=true IMAGE`` checks it too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbfed_site.contracts import canonical_json
+
+from .errors import BlobDamaged, SignatureInvalid
+from .shapes import CONFIG, MANIFEST, Attachment, BytesContent, Descriptor, digest_of
+from .signing_keys import fingerprint, loaded_public_key, private_key, public_key, user_key
+from .stored import InLayout, InRegistry, Stored, signature_tag
+
+if TYPE_CHECKING:
+    from .registry.client import Registry
+
+__all__ = [
+    "Signature", "attachment", "fingerprint", "is_by", "public_key", "push", "sign", "signatures", "user_key", "verify",
+    "verify_layout",
+]  # fmt: skip
+
+PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+ANNOTATION = "dev.cosignproject.cosign/signature"
+KEY_CLAIM = "org.notebook-federator.key"
+_TYPE = "cosign container image signature"
+_MOST = 64  # signatures of one image that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature of one image, as yet unchecked.
+
+    Attributes:
+        payload: the signed bytes.
+        signature: ECDSA over their SHA-256, in DER.
+        annotations: of the layer, whoever made it.
+        media_type: of the payload.
+    """
+
+    payload: bytes
+    signature: bytes
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = PAYLOAD
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key that the payload says it is signed with; empty where it says none."""
+        return str(_claims(self.payload).get("optional", {}).get(KEY_CLAIM, ""))
+
+    @property
+    def layer(self) -> Descriptor:
+        """The payload as a layer of the signature manifest."""
+        told = {**self.annotations, ANNOTATION: base64.b64encode(self.signature).decode()}
+        return Descriptor(self.media_type, digest_of(self.payload), len(self.payload), told)
+
+
+def sign(repository: str, digest: str, key: Path) -> Signature:
+    """Sign an image; the same image and key give the same bytes (RFC 6979).
+
+    Args:
+        repository: ``registry/repository``; told to readers, not checked (as in cosign).
+        digest: of the image's manifest.
+        key: the private key's file.
+
+    Raises: BadInput of the key.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    payload = canonical_json(
+        {
+            "critical": {
+                "identity": {"docker-reference": repository},
+                "image": {"docker-manifest-digest": digest},
+                "type": _TYPE,
+            },
+            "optional": {KEY_CLAIM: fingerprint(public_key(key))},
+        }
+    )
+    made = private_key(key).sign(payload, ec.ECDSA(SHA256(), deterministic_signing=True))
+    return Signature(payload, made)
+
+
+def attachment(digest: str, signed: Sequence[Signature]) -> Attachment:
+    """The signature manifest of an image with all its signatures, in cosign's layout."""
+    layers = [one.layer.to_json() for one in signed]
+    diffs = [layer["digest"] for layer in layers]
+    config = canonical_json(
+        {"architecture": "", "config": {}, "os": "", "rootfs": {"diff_ids": diffs, "type": "layers"}}
+    )
+    manifest = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": Descriptor(CONFIG, digest_of(config), len(config)).to_json(),
+            "layers": layers,
+        }
+    )
+    blobs = {digest_of(data): data for data in (config, *(one.payload for one in signed))}
+    return Attachment(manifest, blobs, signature_tag(digest))
+
+
+def push(registry: Registry, repository: str, digest: str, signature: Signature) -> str:
+    """Put a signature beside the image; others that it has stay. Returns the signature manifest's digest."""
+    others = [one for one in signatures(InRegistry(registry, repository), digest) if one != signature]
+    made = attachment(digest, [*others, signature])
+    for name, data in made.blobs.items():
+        media_type = next((one.media_type for one in others if digest_of(one.payload) == name), PAYLOAD)
+        content = Descriptor(media_type, name, len(data))
+        registry.push_blob(repository, content, BytesContent(data), progress=_nobody)
+    return registry.push_manifest(repository, made.tag, made.manifest, MANIFEST)
+
+
+def signatures(stored: Stored, digest: str) -> tuple[Signature, ...]:
+    """The signatures that an image has, unchecked.
+
+    Raises: BlobDamaged when they cannot be read.
+    """
+    manifest = stored.find(signature_tag(digest))
+    return () if manifest is None else tuple(_signatures(stored, manifest))
+
+
+def _signatures(stored: Stored, manifest: bytes) -> Iterator[Signature]:
+    try:
+        for layer in json.loads(manifest)["layers"][:_MOST]:
+            told = {str(name): str(value) for name, value in (layer.get("annotations") or {}).items()}
+            made = base64.b64decode(told.pop(ANNOTATION, ""), validate=True)
+            yield Signature(stored.blob(str(layer["digest"])), made, told, str(layer["mediaType"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise BlobDamaged("The signatures of the image cannot be read.", where=stored.place) from error
+
+
+def is_by(signature: Signature, digest: str, public_key_pem: bytes) -> bool:
+    """Whether this is a signature of the image with this digest, made with this key."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        loaded_public_key(public_key_pem).verify(signature.signature, signature.payload, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    critical = _claims(signature.payload).get("critical", {})
+    return bool(critical.get("type") == _TYPE and critical["image"]["docker-manifest-digest"] == digest)
+
+
+def verify(registry: Registry, repository: str, digest: str, public_key_pem: bytes) -> Signature:
+    """The signature of the image with this key. Nothing but the registry is asked.
+
+    Raises: SignatureInvalid when there is none; BadInput of the key.
+    """
+    return _verify(InRegistry(registry, repository), digest, public_key_pem)
+
+
+def verify_layout(path: Path, digest: str, public_key_pem: bytes) -> Signature:
+    """As :func:`verify`, in an image layout: a folder or a tar."""
+    return _verify(InLayout(path), digest, public_key_pem)
+
+
+def _verify(stored: Stored, digest: str, public_key_pem: bytes) -> Signature:
+    wanted = fingerprint(public_key_pem)
+    found = signatures(stored, digest)
+    for one in found:
+        if is_by(one, digest, public_key_pem):
+            return one
+    what = "The image is signed, but not with the expected key." if found else "The image is not signed."
+    hint = f"do not run it; ask its author for an image that is signed with the key {wanted}"
+    raise SignatureInvalid(what, where=f"{digest} in {stored.place}", hint=hint)
+
+
+def _claims(payload: bytes) -> dict[str, Any]:
+    """What a payload says; nothing where it is not what cosign signs."""
+    try:
+        found = json.loads(payload)
+        image, optional = found["critical"]["image"], found.get("optional") or {}
+        if isinstance(image["docker-manifest-digest"], str) and isinstance(optional, dict):
+            return {**found, "optional": optional}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    return {}
+
+
+def _nobody(event: Mapping[str, Any]) -> None:
+    """Progress that is not told: a signature has a few hundred bytes."""
