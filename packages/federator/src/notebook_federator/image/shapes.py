@@ -43,11 +43,13 @@ class Descriptor:
     digest: str
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as the specification writes it."""
         found: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        return found | ({"annotations": dict(self.annotations)} if self.annotations else {})
+        found |= {"annotations": dict(self.annotations)} if self.annotations else {}
+        return found | ({"artifactType": self.artifact_type} if self.artifact_type else {})
 
 
 class Content(Protocol):

@@ -1,0 +1,184 @@
+"""One registry: manifests and blobs of its repositories (OCI distribution specification 1.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import BlobDamaged
+from ..shapes import INDEX, MANIFEST, Attachment, Content, Descriptor, digest_of
+from . import referrers, uploading
+from .authorization import Scope, pulling, pushing
+from .content import new_hash, open_blob
+from .reference import DOCKER_HUB
+from .session import Session
+from .transport import PATIENT, Answer, Patience
+from .uploading import Outcome, Progress, silent
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_ACCEPTED = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST))
+_HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A manifest or index: its exact bytes and what they are."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    digest: str
+
+
+class Registry:
+    """A registry by its host (and port), ``docker.io`` for Docker Hub; safe to use from several threads.
+
+    Plain HTTP only on this machine. Proxies, certificates and credentials are those of the environment:
+    ``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``, ``DOCKER_CONFIG``, ``REGISTRY_AUTH_FILE``.
+
+    Every method may raise RegistryUnreachable, RegistryDenied, RepositoryUnknown, RegistryBusy,
+    RegistryFailed, RegistryFull and, for names that the registry does not accept, ReferenceInvalid.
+    """
+
+    def __init__(
+        self, host: str, *, root_certificates: Path | None = None, patience: Patience = PATIENT
+    ) -> None:
+        name = host.lower().rstrip("/")
+        self.name = DOCKER_HUB if name in _HUB_NAMES else name
+        self._session = Session(self.name, root_certificates, patience)
+
+    def __repr__(self) -> str:
+        return f"Registry({self.name!r})"
+
+    def manifest(self, repository: str, reference: str) -> Fetched:
+        """The manifest or index with this tag or digest.
+
+        Raises:
+            RepositoryUnknown: there is none.
+            BlobDamaged: its bytes do not have the digest asked for.
+        """
+        answer = self._manifest("GET", repository, reference, pulling(repository))
+        return self._fetched(self._session.check(answer, repository, "pull from", 200), repository, reference)
+
+    def find_manifest(self, repository: str, reference: str, *, writing: bool = False) -> Fetched | None:
+        """The manifest or index with this tag or digest, or None; ``writing``: a push is to follow."""
+        answer = self._manifest("GET", repository, reference, _scope(repository, writing))
+        if answer.status == 404:
+            return None
+        return self._fetched(self._session.check(answer, repository, "pull from", 200), repository, reference)
+
+    def find_digest(self, repository: str, reference: str, *, writing: bool = False) -> str | None:
+        """The digest of the manifest with this tag, or None; its bytes are not fetched where that can be."""
+        answer = self._manifest("HEAD", repository, reference, _scope(repository, writing))
+        if answer.status == 404:
+            return None
+        self._session.check(answer, repository, _action(writing), 200)
+        found = answer.headers.get("Docker-Content-Digest")
+        return found or self.manifest(repository, reference).digest
+
+    def blob(self, repository: str, digest: str) -> BinaryIO:
+        """The blob as a stream, which raises BlobDamaged at its end where the digest differs."""
+        return open_blob(self._session, repository, digest)
+
+    def has_blob(self, repository: str, digest: str, *, writing: bool = False) -> bool:
+        """Whether the repository has the blob; ``writing``: a push is to follow."""
+        path, scope = f"/v2/{repository}/blobs/{digest}", _scope(repository, writing)
+        answer = self._session.send("HEAD", path, (scope,))
+        return self._session.check(answer, repository, _action(writing), 200, 404).status == 200
+
+    def push_blob(
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        content: Content,
+        *,
+        mount_from: Sequence[str] = (),
+        progress: Progress = silent,
+    ) -> Outcome:
+        """Put the blob into the repository: nothing to do, mounted from another repository, or uploaded.
+
+        Raises:
+            BlobDamaged: the content is not what the descriptor says; nothing is stored.
+        """
+        if self.has_blob(repository, descriptor.digest, writing=True):
+            return "present"
+        return uploading.put(self._session, repository, descriptor, content, mount_from, progress)
+
+    def push_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> str:
+        """Store a manifest under a tag or its own digest; the digest. Its blobs must be there."""
+        self._put_manifest(repository, reference, data, media_type)
+        return digest_of(data)
+
+    def referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
+        """What refers to a manifest, such as SBOMs and signatures ("Listing Referrers")."""
+        return referrers.listed(self._session, self.find_manifest, repository, digest)
+
+    def push_referrer(
+        self,
+        repository: str,
+        subject: Descriptor,
+        artifact_type: str,
+        data: bytes,
+        media_type: str,
+        annotations: Mapping[str, str],
+    ) -> str:
+        """Attach ``data`` to a manifest; the digest of the manifest that does ("Pushing Manifests with Subject")."""
+        made = referrers.artifact(subject, artifact_type, data, media_type, annotations)
+        return self.push_attachment(repository, made)
+
+    def push_attachment(self, repository: str, attachment: Attachment) -> str:
+        """Store a manifest about an image with its blobs, by tag or digest; its digest."""
+        manifest = json.loads(attachment.manifest)
+        for described in (manifest["config"], *manifest["layers"]):
+            self._push_bytes(repository, described, attachment.blobs[described["digest"]])
+        answer = self._put_manifest(
+            repository, attachment.tag or attachment.digest, attachment.manifest, MANIFEST
+        )
+        if "subject" in manifest and "OCI-Subject" not in answer.headers:
+            referrers.remember(self.find_manifest, self._put_manifest, repository, attachment)
+        return attachment.digest
+
+    def _push_bytes(self, repository: str, described: Mapping[str, object], data: bytes) -> None:
+        from ..shapes import BytesContent
+
+        descriptor = Descriptor(str(described["mediaType"]), str(described["digest"]), len(data))
+        self.push_blob(repository, descriptor, BytesContent(data))
+
+    def _put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> Answer:
+        answer = self._session.send(
+            "PUT",
+            f"/v2/{repository}/manifests/{reference}",
+            (pushing(repository),),
+            {"Content-Type": media_type},
+            data,
+        )
+        return self._session.check(answer, repository, "push to", 200, 201, 202)
+
+    def _manifest(self, method: str, repository: str, reference: str, scope: Scope) -> Answer:
+        path = f"/v2/{repository}/manifests/{reference}"
+        return self._session.send(method, path, (scope,), {"Accept": _ACCEPTED})
+
+    def _fetched(self, answer: Answer, repository: str, reference: str) -> Fetched:
+        asked = ":" in reference
+        hashed = new_hash(reference if asked else "sha256:")
+        hashed.update(answer.data)
+        digest = f"{hashed.name}:{hashed.hexdigest()}"
+        if asked and digest != reference:
+            raise BlobDamaged(
+                f"{self.name} sent another manifest than {reference[:19]}",
+                where=f"{self.name}/{repository}",
+                hint="try again; a proxy on the way may have changed it",
+            )
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        return Fetched(answer.data, media_type, digest)
+
+
+def _scope(repository: str, writing: bool) -> Scope:
+    return pushing(repository) if writing else pulling(repository)
+
+
+def _action(writing: bool) -> str:
+    return "push to" if writing else "pull from"

@@ -1,0 +1,216 @@
+"""HTTP as registries need it: back-off, redirections without credentials, answers of bounded size."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from .failures import unreachable
+from .trust import trusted
+
+if TYPE_CHECKING:
+    import urllib3
+
+Body = bytes | Callable[[], Iterable[bytes]] | None
+"""What is sent: bytes, or what makes an iterable of them anew for every attempt."""
+
+LARGEST_ANSWER = 16 << 20
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+LONGEST_WAIT = 60.0  # seconds that a registry may ask for with Retry-After
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often something is tried, and the seconds of the first and the longest wait between."""
+
+    attempts: int = 6
+    first: float = 0.5
+    longest: float = 15.0
+
+    def seconds(self, failures: int, asked: str | None = None) -> float | None:
+        """The wait after so many failures; None where it would be too long.
+
+        ``asked`` is a ``Retry-After`` in seconds (RFC 9110, section 10.2.3); a date is not honoured.
+        """
+        if asked is not None and asked.strip().isdigit():
+            return None if float(asked) > LONGEST_WAIT else float(asked) + random.uniform(0, self.first)
+        longest = min(self.longest, self.first * 2 ** (failures - 1))
+        return random.uniform(longest / 2, longest)
+
+
+PATIENT = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response; ``headers`` by any case, ``url`` is what answered after redirections."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+    url: str
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host[:port]`` is this machine: ``localhost`` or a loopback address."""
+    name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+class Transport:
+    """Requests to a registry and to the servers it refers to; held: open connections."""
+
+    def __init__(self, host: str, root_certificates: Path | None, patience: Patience) -> None:
+        self.patience = patience
+        self._host = host
+        self._root_certificates = root_certificates
+        self._pools: dict[str, Any] = {}
+        self._answered: set[str] = set()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body = None,
+        *,
+        attempts: int | None = None,
+        read_seconds: float | None = None,
+    ) -> Answer:
+        """The answer, whatever its status, after as many attempts as it takes.
+
+        Raises:
+            RegistryUnreachable, RegistryFailed: there is no answer.
+        """
+        return self._tried(
+            lambda: self._answer(self._request(method, url, headers, body, read_seconds), url), attempts
+        )
+
+    def stream(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse | Answer:
+        """An open response of status 200 or 206; else the answer as :meth:`send` gives it."""
+
+        def once() -> urllib3.BaseHTTPResponse | Answer:
+            response = self._request("GET", url, headers, None, None)
+            return response if response.status in (200, 206) else self._answer(response, url)
+
+        return self._tried(once, None)
+
+    def _tried(self, once: Callable[[], Any], attempts: int | None) -> Any:
+        import urllib3
+
+        attempts = attempts or self.patience.attempts
+        for failures in range(1, attempts + 1):
+            wait: float | None = None
+            try:
+                found = once()
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if failures < attempts and self._may_pass(error):
+                    wait = self.patience.seconds(failures)
+                if wait is None:
+                    raise unreachable(self._host, error) from error
+            else:
+                if found.status in RETRIED and failures < attempts:
+                    wait = self.patience.seconds(failures, found.headers.get("Retry-After"))
+                if wait is None:
+                    return found
+            time.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether trying again may help: not where nothing ever answered, nor for a certificate."""
+        import urllib3
+
+        if isinstance(error, urllib3.exceptions.SSLError):
+            return "CERTIFICATE_VERIFY" not in str(error).upper()
+        return bool(self._answered) or not isinstance(
+            error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError
+        )
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, read_seconds: float | None
+    ) -> urllib3.BaseHTTPResponse:
+        sent = dict(headers)
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._once(method, url, sent, body, read_seconds)
+            target = _redirection(method, url, response)
+            if target is None:
+                return response
+            response.drain_conn()
+            if origin(target) != origin(url):
+                sent.pop("Authorization", None)
+            url = target
+        return response
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, read_seconds: float | None
+    ) -> urllib3.BaseHTTPResponse:
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=10.0, read=read_seconds or 60.0)
+        response: urllib3.BaseHTTPResponse = self._pool(url).request(
+            method,
+            url,
+            headers=headers,
+            body=body() if callable(body) else body,
+            timeout=timeout,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        self._answered.add(origin(url))
+        return response
+
+    def _pool(self, url: str) -> Any:
+        import urllib3
+
+        from .. import http
+
+        found = self._pools.get(origin(url))
+        if found is None:
+            parts = urlsplit(url)
+            if parts.scheme == "http" and is_loopback(parts.netloc):
+                found = urllib3.PoolManager(maxsize=8)
+            else:
+                found = http.pool(origin(url), trusted(parts.netloc, self._root_certificates))
+            found = self._pools.setdefault(origin(url), found)
+        return found
+
+    def _answer(self, response: urllib3.BaseHTTPResponse, url: str) -> Answer:
+        data = response.read(LARGEST_ANSWER)
+        if response.read(1):
+            response.close()
+        response.release_conn()
+        return Answer(response.status, response.headers, data, url)
+
+
+def _redirection(method: str, url: str, response: urllib3.BaseHTTPResponse) -> str | None:
+    """Where to go on: never from HTTPS to HTTP, and a body is sent again only where the status says so."""
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTED or location is None:
+        return None
+    if method not in ("GET", "HEAD") and response.status not in (307, 308):
+        return None
+    target = urljoin(url, location)
+    parts = urlsplit(target)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.netloc))
+    return target if safe else None
