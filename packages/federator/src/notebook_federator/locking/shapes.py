@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
-
-from nbfed_site.contracts import canonical_json
 
 Role = Literal["server", "client"]
 
@@ -60,12 +57,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class LockedWheel:
-    """One wheel, exactly; ``size`` in bytes, ``url`` is ``https://`` or ``file://``."""
+    """One wheel, exactly; ``size`` in bytes, ``url`` is ``https://`` or ``file://``.
+
+    Where it lies does not make it another wheel: ``url`` is not compared.
+    """
 
     name: str
     version: str
     filename: str
-    url: str
+    url: str = field(compare=False)
     sha256: str
     size: int
 
@@ -78,14 +78,6 @@ class Lock:
     needs: Needs
     packages: tuple[LockedWheel, ...]
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """What the lock says of both images, as one digest; independent of where the wheels lie."""
-        wheels = [[wheel.name, wheel.version, wheel.sha256] for wheel in self.packages]
-        roles = {role: sorted(names) for role, names in self.roles.items()}
-        said = {"wheels": wheels, "roles": roles, "target": asdict(self.target)}
-        return "sha256:" + hashlib.sha256(canonical_json(said)).hexdigest()
 
     def wheels(self, role: Role) -> tuple[LockedWheel, ...]:
         """The wheels of one image, sorted by name."""
