@@ -52,10 +52,16 @@ def obtain(wheel: LockedWheel, cache: Cache, received: Callable[[int], None]) ->
     return cache.find("wheels", _name(wheel)) or _vanished(wheel)
 
 
-def drop(wheel: LockedWheel, cache: Cache) -> bool:
-    """Forget a downloaded wheel that proved damaged; False for one that was not downloaded."""
+def drop_damaged(wheel: LockedWheel, cache: Cache) -> bool:
+    """Drop a downloaded wheel from the cache if it is not what was downloaded; whether that was so."""
+    path = cache.find("wheels", _name(wheel))
+    if path is None:
+        return False
+    with path.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() == wheel.sha256:
+            return False
     cache.drop("wheels", _name(wheel))
-    return urlsplit(wheel.url).scheme != "file"
+    return True
 
 
 def _name(wheel: LockedWheel) -> str:
