@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import BadInput, canonical_json
 
-from .shapes import EMPTY, MANIFEST, Attachment, Descriptor, Role, digest_of
+from .shapes import Attachment, Descriptor, Role
 
 if TYPE_CHECKING:
     from cyclonedx.model import Property
@@ -74,18 +74,9 @@ def write(lock: Lock, role: Role, base: str, builder_version: str) -> bytes:
 
 def attachment(image: Descriptor, document: bytes) -> Attachment:
     """The document as an artifact whose subject is the image (OCI image specification 1.1, "Artifacts")."""
-    empty = b"{}"
-    manifest = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": MEDIA_TYPE,
-            "config": Descriptor(EMPTY, digest_of(empty), len(empty)).to_json(),
-            "layers": [Descriptor(MEDIA_TYPE, digest_of(document), len(document)).to_json()],
-            "subject": Descriptor(image.media_type, image.digest, image.size).to_json(),
-        }
-    )
-    return Attachment(manifest, {digest_of(empty): empty, digest_of(document): document})
+    from .registry.referrers import artifact
+
+    return artifact(image, MEDIA_TYPE, document, MEDIA_TYPE, {})
 
 
 def packages(document: bytes) -> tuple[Package, ...]:
@@ -173,8 +164,10 @@ def _base(base: str) -> Component:
     from packageurl import PackageURL
 
     repository, _, digest = base.partition("@")
-    short = repository.rpartition("/")[2].partition(":")[0]
-    purl = PackageURL("oci", name=short, version=digest, qualifiers={"repository_url": repository})
+    folder, slash, last = repository.rpartition("/")
+    short = last.partition(":")[0]  # without a tag
+    where = {"repository_url": f"{folder}{slash}{short}"}
+    purl = PackageURL("oci", name=short, version=digest, qualifiers=where)
     return Component(
         name=repository,
         version=digest,

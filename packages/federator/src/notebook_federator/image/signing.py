@@ -1,8 +1,8 @@
 """Signatures of images with the federation's own key, as cosign stores them.
 
-Source: cosign's signature specification (``specs/SIGNATURE_SPEC.md``): a simple-signing payload names the image's
-digest; it is a layer of a manifest with the tag ``sha256-<hex>.sig`` beside the image, its signature an annotation.
-There is no transparency log: ``cosign verify --key PUBLIC.pem --insecure-ignore-tlog=true IMAGE`` checks it too.
+Source: cosign's signature specification (``specs/SIGNATURE_SPEC.md``): a simple-signing payload names the
+image's digest; it is a layer of a manifest with the tag ``sha256-<hex>.sig`` beside the image, and the
+signature itself an annotation of that layer. No transparency log has an entry of it, and none is asked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nbfed_site.contracts import canonical_json
 
 from .errors import BlobDamaged, SignatureInvalid
-from .shapes import CONFIG, MANIFEST, Attachment, BytesContent, Descriptor, digest_of
+from .shapes import CONFIG, MANIFEST, Attachment, Descriptor, digest_of
 from .signing_keys import fingerprint, loaded_public_key, private_key, public_key, user_key
 from .stored import InLayout, InRegistry, Stored, signature_tag
 
@@ -26,9 +26,18 @@ if TYPE_CHECKING:
     from .registry.client import Registry
 
 __all__ = [
-    "Signature", "attachment", "fingerprint", "is_by", "public_key", "push", "sign", "signatures", "user_key", "verify",
+    "Signature",
+    "attachment",
+    "fingerprint",
+    "is_by",
+    "public_key",
+    "push",
+    "sign",
+    "signatures",
+    "user_key",
+    "verify",
     "verify_layout",
-]  # fmt: skip
+]
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 ANNOTATION = "dev.cosignproject.cosign/signature"
@@ -56,7 +65,12 @@ class Signature:
     @property
     def key(self) -> str:
         """The fingerprint of the key that the payload says it is signed with; empty where it says none."""
-        return str(_claims(self.payload).get("optional", {}).get(KEY_CLAIM, ""))
+        return str(_claims(self.payload).get("key", ""))
+
+    def names(self, digest: str) -> bool:
+        """Whether the payload is about the image with this digest."""
+        found = _claims(self.payload)
+        return bool(found) and (found["type"], found["digest"]) == (_TYPE, digest)
 
     @property
     def layer(self) -> Descriptor:
@@ -114,12 +128,7 @@ def attachment(digest: str, signed: Sequence[Signature]) -> Attachment:
 def push(registry: Registry, repository: str, digest: str, signature: Signature) -> str:
     """Put a signature beside the image; others that it has stay. Returns the signature manifest's digest."""
     others = [one for one in signatures(InRegistry(registry, repository), digest) if one != signature]
-    made = attachment(digest, [*others, signature])
-    for name, data in made.blobs.items():
-        media_type = next((one.media_type for one in others if digest_of(one.payload) == name), PAYLOAD)
-        content = Descriptor(media_type, name, len(data))
-        registry.push_blob(repository, content, BytesContent(data), progress=_nobody)
-    return registry.push_manifest(repository, made.tag, made.manifest, MANIFEST)
+    return registry.push_attachment(repository, attachment(digest, [*others, signature]))
 
 
 def signatures(stored: Stored, digest: str) -> tuple[Signature, ...]:
@@ -151,8 +160,7 @@ def is_by(signature: Signature, digest: str, public_key_pem: bytes) -> bool:
         loaded_public_key(public_key_pem).verify(signature.signature, signature.payload, ec.ECDSA(SHA256()))
     except InvalidSignature:
         return False
-    critical = _claims(signature.payload).get("critical", {})
-    return bool(critical.get("type") == _TYPE and critical["image"]["docker-manifest-digest"] == digest)
+    return signature.names(digest)
 
 
 def verify(registry: Registry, repository: str, digest: str, public_key_pem: bytes) -> Signature:
@@ -179,17 +187,12 @@ def _verify(stored: Stored, digest: str, public_key_pem: bytes) -> Signature:
     raise SignatureInvalid(what, where=f"{digest} in {stored.place}", hint=hint)
 
 
-def _claims(payload: bytes) -> dict[str, Any]:
+def _claims(payload: bytes) -> Mapping[str, Any]:
     """What a payload says; nothing where it is not what cosign signs."""
     try:
         found = json.loads(payload)
-        image, optional = found["critical"]["image"], found.get("optional") or {}
-        if isinstance(image["docker-manifest-digest"], str) and isinstance(optional, dict):
-            return {**found, "optional": optional}
+        critical, optional = dict(found["critical"]), dict(found.get("optional") or {})
+        named = {"type": critical["type"], "digest": critical["image"]["docker-manifest-digest"]}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
-    return {}
-
-
-def _nobody(event: Mapping[str, Any]) -> None:
-    """Progress that is not told: a signature has a few hundred bytes."""
+        return {}
+    return {**named, "key": optional.get(KEY_CLAIM, "")}

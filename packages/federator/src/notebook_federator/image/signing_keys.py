@@ -133,7 +133,7 @@ def loaded_public_key(pem: bytes) -> EllipticCurvePublicKey:
 
 
 def fingerprint(public_key_pem: bytes) -> str:
-    """``sha256:`` and the hash of the key's SubjectPublicKeyInfo in DER (as ``openssl pkey -pubin -outform DER``)."""
+    """``sha256:`` and the hash of the key's SubjectPublicKeyInfo, in DER. Raises: BadInput."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return digest_of(
