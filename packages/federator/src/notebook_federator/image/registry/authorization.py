@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from ..errors import RegistryDenied
 from .credentials import Credentials
 from .failures import refused
-from .transport import Answer, Transport, is_loopback
+from .transport import Answer, Request, Transport, is_loopback
 
 CLIENT = "notebook-federator"
 SHORTEST_LIFE = 60.0  # seconds; what holds where a token server names none
@@ -154,7 +154,7 @@ class Authorization:
                 "scope": " ".join(names),
             }
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            return self._transport.send("POST", realm, headers, urlencode(form).encode())
+            return self._transport.send(Request("POST", realm, headers, urlencode(form).encode()))
         query = [("service", service)] if service else []
         query += [("scope", name) for name in names]
         headers = {}
@@ -162,7 +162,7 @@ class Authorization:
             query.append(("account", credentials.username))
             headers["Authorization"] = credentials.basic()
         joint = "&" if urlsplit(realm).query else "?"
-        return self._transport.send("GET", realm + joint + urlencode(query), headers)
+        return self._transport.send(Request("GET", realm + joint + urlencode(query), headers))
 
     def _realm(self) -> str:
         """The token server's address; plain HTTP only where registry and token server are this machine."""
@@ -182,7 +182,7 @@ class Authorization:
 
 
 def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:
-    """Scheme and parameters of a ``WWW-Authenticate`` header (RFC 9110, section 11.6.1); tokens come first."""
+    """Scheme and parameters of a ``WWW-Authenticate`` header (RFC 9110, section 11.6.1); tokens first."""
     for scheme in ("bearer", "basic"):
         found = re.search(rf"(?:^|,)\s*{scheme}\b(.*)", header, re.IGNORECASE)
         if found is not None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BlobDamaged
-from ..shapes import INDEX, MANIFEST, Attachment, Content, Descriptor, digest_of
+from ..shapes import INDEX, MANIFEST, Attachment, BytesContent, Content, Descriptor, digest_of
 from . import referrers, uploading
 from .authorization import Scope, pulling, pushing
 from .content import new_hash, open_blob
+from .reading import Progress
 from .reference import DOCKER_HUB
 from .session import Session
-from .transport import PATIENT, Answer, Patience
-from .uploading import Outcome, Progress, silent
+from .transport import PATIENT, Answer, Patience, Request
+from .uploading import Outcome, silent
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -86,7 +87,7 @@ class Registry:
     def has_blob(self, repository: str, digest: str, *, writing: bool = False) -> bool:
         """Whether the repository has the blob; ``writing``: a push is to follow."""
         path, scope = f"/v2/{repository}/blobs/{digest}", _scope(repository, writing)
-        answer = self._session.send("HEAD", path, (scope,))
+        answer = self._session.send(Request("HEAD", path), scope)
         return self._session.check(answer, repository, _action(writing), 200, 404).status == 200
 
     def push_blob(
@@ -116,7 +117,7 @@ class Registry:
         """What refers to a manifest, such as SBOMs and signatures ("Listing Referrers")."""
         return referrers.listed(self._session, self.find_manifest, repository, digest)
 
-    def push_referrer(
+    def push_referrer(  # noqa: PLR0913, PLR0917 - as a manifest has them
         self,
         repository: str,
         subject: Descriptor,
@@ -125,7 +126,7 @@ class Registry:
         media_type: str,
         annotations: Mapping[str, str],
     ) -> str:
-        """Attach ``data`` to a manifest; the digest of the manifest that does ("Pushing Manifests with Subject")."""
+        """Attach ``data`` to a manifest; the new manifest's digest ("Pushing Manifests with Subject")."""
         made = referrers.artifact(subject, artifact_type, data, media_type, annotations)
         return self.push_attachment(repository, made)
 
@@ -142,24 +143,18 @@ class Registry:
         return attachment.digest
 
     def _push_bytes(self, repository: str, described: Mapping[str, object], data: bytes) -> None:
-        from ..shapes import BytesContent
-
         descriptor = Descriptor(str(described["mediaType"]), str(described["digest"]), len(data))
         self.push_blob(repository, descriptor, BytesContent(data))
 
     def _put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> Answer:
-        answer = self._session.send(
-            "PUT",
-            f"/v2/{repository}/manifests/{reference}",
-            (pushing(repository),),
-            {"Content-Type": media_type},
-            data,
-        )
+        path = f"/v2/{repository}/manifests/{reference}"
+        request = Request("PUT", path, {"Content-Type": media_type}, data)
+        answer = self._session.send(request, pushing(repository))
         return self._session.check(answer, repository, "push to", 200, 201, 202)
 
     def _manifest(self, method: str, repository: str, reference: str, scope: Scope) -> Answer:
         path = f"/v2/{repository}/manifests/{reference}"
-        return self._session.send(method, path, (scope,), {"Accept": _ACCEPTED})
+        return self._session.send(Request(method, path, {"Accept": _ACCEPTED}), scope)
 
     def _fetched(self, answer: Answer, repository: str, reference: str) -> Fetched:
         asked = ":" in reference

@@ -13,7 +13,7 @@ from ..errors import BlobDamaged
 from .authorization import pulling
 from .failures import unreachable
 from .session import Session
-from .transport import Answer
+from .transport import Answer, Request
 
 if TYPE_CHECKING:
     from .client import Registry
@@ -93,7 +93,7 @@ class _Blob(io.RawIOBase):
         """The blob from the present position on, whether the registry knows ranges (RFC 9110) or not."""
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
         path = f"/v2/{self._repository}/blobs/{self._digest}"
-        found = self._session.stream(path, (pulling(self._repository),), headers)
+        found = self._session.stream(Request("GET", path, headers), pulling(self._repository))
         if isinstance(found, Answer):
             raise self._refused(found)
         if found.status == 200:

@@ -89,18 +89,15 @@ def refused(answer: Answer, registry: str, repository: str, action: str, login: 
             f"{registry} has no such repository or image{said}", where=where, hint=_create(action)
         )
     if answer.status == 429:
-        return RegistryBusy(
-            f"{registry} asks to come back later{said}",
-            where=where,
-            hint=f"wait {_pause(answer)}; registries allow more to those who log in: `docker login {registry}`",
-        )
+        hint = f"wait {_pause(answer)}; those who log in may do more: `docker login {registry}`"
+        return RegistryBusy(f"{registry} asks to come back later{said}", where=where, hint=hint)
     hint = "try again later" if answer.status >= 500 else "check that this address is a registry"
     return RegistryFailed(f"{registry} failed{said}", where=where, hint=hint)
 
 
 def _login(answer: Answer, registry: str, login: str) -> str:
     if answer.status == 403:
-        return f"{login}; ask the owner of the repository for the right to do this, or use a token with that right"
+        return f"{login}; ask the owner of the repository for this right, or use a token that has it"
     return f"{login}; run `docker login {registry}` (or `podman login`) and try again"
 
 

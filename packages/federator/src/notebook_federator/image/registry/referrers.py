@@ -12,7 +12,7 @@ from nbfed_site.contracts import canonical_json
 from ..shapes import EMPTY, INDEX, MANIFEST, Attachment, Descriptor, digest_of
 from .authorization import pulling
 from .session import Session
-from .transport import Answer
+from .transport import Answer, Request
 
 if TYPE_CHECKING:
     from .client import Fetched
@@ -55,7 +55,7 @@ def listed(session: Session, find: FindManifest, repository: str, digest: str) -
     found: list[Descriptor] = []
     path: str | None = f"/v2/{repository}/referrers/{digest}"
     for _ in range(_MOST_PAGES):
-        answer = session.send("GET", path or "", (pulling(repository),), {"Accept": INDEX})
+        answer = session.send(Request("GET", path or "", {"Accept": INDEX}), pulling(repository))
         if not found and 400 <= answer.status < 500 and answer.status not in (401, 403, 429):
             return _tagged(find, repository, digest)
         session.check(answer, repository, "pull from", 200)

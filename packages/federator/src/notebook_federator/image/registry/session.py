@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from . import credentials
 from .authorization import Authorization, Scope
 from .failures import refused
 from .reference import DOCKER_HUB
-from .transport import Answer, Body, Patience, Transport, is_loopback
+from .transport import Answer, Found, Patience, Request, Transport, is_loopback
 
 if TYPE_CHECKING:
     import urllib3
-
-Found = TypeVar("Found")
 
 HUB_HOST = "registry-1.docker.io"
 _WRONG_SCHEME = (b"to an HTTPS server", b"to HTTPS port")
@@ -36,29 +35,13 @@ class Session:
         self._host = HUB_HOST if name == DOCKER_HUB else name
         self._scheme = "http" if is_loopback(name) else "https"
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        scopes: tuple[Scope, ...],
-        headers: Mapping[str, str] | None = None,
-        body: Body = None,
-        *,
-        attempts: int | None = None,
-        read_seconds: float | None = None,
-    ) -> Answer:
-        """The answer to a request to ``path`` (or a whole address, as of an upload), whatever its status."""
+    def send(self, request: Request, *scopes: Scope) -> Answer:
+        """The answer to a request, whatever its status."""
+        return self._authorized(request, scopes, self.transport.send)
 
-        def once(url: str, own: Mapping[str, str]) -> Answer:
-            return self.transport.send(method, url, own, body, attempts=attempts, read_seconds=read_seconds)
-
-        return self._authorized(path, scopes, headers, once)
-
-    def stream(
-        self, path: str, scopes: tuple[Scope, ...], headers: Mapping[str, str] | None = None
-    ) -> urllib3.BaseHTTPResponse | Answer:
-        """An open response to a GET, or a whole answer that is none of success."""
-        return self._authorized(path, scopes, headers, self.transport.stream)
+    def stream(self, request: Request, *scopes: Scope) -> urllib3.BaseHTTPResponse | Answer:
+        """An open response of status 200 or 206, else a whole answer."""
+        return self._authorized(request, scopes, self.transport.stream)
 
     def address(self, path: str) -> str:
         """``path`` as a whole address; a registry's own HTTP addresses are asked for over its scheme."""
@@ -74,35 +57,30 @@ class Session:
         raise refused(answer, self.name, repository, action, self._authorization.told())
 
     def _authorized(
-        self,
-        path: str,
-        scopes: tuple[Scope, ...],
-        headers: Mapping[str, str] | None,
-        once: Callable[[str, Mapping[str, str]], Found],
+        self, request: Request, scopes: tuple[Scope, ...], once: Callable[[Request], Found]
     ) -> Found:
         """What ``once`` gives, after the other scheme and the registry's challenge have had their turn."""
         challenged = False
         while True:
-            url = self.address(path)
-            own = self._headers(url, scopes, headers)
-            found = once(url, own)
+            own = self._own(request, scopes)
+            found = once(own)
             if not isinstance(found, Answer):
                 return found
             if self._scheme == "http" and found.status == 400 and any(w in found.data for w in _WRONG_SCHEME):
                 self._scheme = "https"
             elif challenged or found.status != 401:
                 return found
-            elif self._authorization.learn(found, own.get("Authorization")):
+            elif self._authorization.learn(found, own.headers.get("Authorization")):
                 challenged = True
             else:
                 return found
 
-    def _headers(
-        self, url: str, scopes: tuple[Scope, ...], headers: Mapping[str, str] | None
-    ) -> dict[str, str]:
-        own = {"User-Agent": "notebook-federator", **(headers or {})}
+    def _own(self, request: Request, scopes: tuple[Scope, ...]) -> Request:
+        """The request with its whole address and, where it goes to this registry, the caller's right."""
+        url = self.address(request.url)
+        headers = {"User-Agent": "notebook-federator", **request.headers}
         if urlsplit(url).netloc.lower() == self._host:
             value = self._authorization.header(scopes)
             if value is not None:
-                own["Authorization"] = value
-        return own
+                headers["Authorization"] = value
+        return replace(request, url=url, headers=headers)

@@ -6,9 +6,9 @@ import ipaddress
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from .failures import unreachable
@@ -17,10 +17,13 @@ from .trust import trusted
 if TYPE_CHECKING:
     import urllib3
 
+Found = TypeVar("Found", bound="urllib3.BaseHTTPResponse | Answer")
+
 Body = bytes | Callable[[], Iterable[bytes]] | None
 """What is sent: bytes, or what makes an iterable of them anew for every attempt."""
 
 LARGEST_ANSWER = 16 << 20
+CONNECT_SECONDS = 10.0
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0  # seconds that a registry may ask for with Retry-After
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
@@ -47,6 +50,18 @@ class Patience:
 
 
 PATIENT = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for; ``url`` may be a path where the session knows the rest."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = None
+    attempts: int | None = None
+    read_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +99,31 @@ class Transport:
         self._host = host
         self._root_certificates = root_certificates
         self._pools: dict[str, Any] = {}
-        self._answered: set[str] = set()
+        self._answered = False
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body = None,
-        *,
-        attempts: int | None = None,
-        read_seconds: float | None = None,
-    ) -> Answer:
+    def send(self, request: Request) -> Answer:
         """The answer, whatever its status, after as many attempts as it takes.
 
         Raises:
             RegistryUnreachable, RegistryFailed: there is no answer.
         """
-        return self._tried(
-            lambda: self._answer(self._request(method, url, headers, body, read_seconds), url), attempts
-        )
+        return self._tried(lambda: _whole(self._request(request), request.url), request.attempts)
 
-    def stream(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse | Answer:
+    def stream(self, request: Request) -> urllib3.BaseHTTPResponse | Answer:
         """An open response of status 200 or 206; else the answer as :meth:`send` gives it."""
 
         def once() -> urllib3.BaseHTTPResponse | Answer:
-            response = self._request("GET", url, headers, None, None)
-            return response if response.status in (200, 206) else self._answer(response, url)
+            response = self._request(request)
+            return response if response.status in (200, 206) else _whole(response, request.url)
 
-        return self._tried(once, None)
+        return self._tried(once, request.attempts)
 
-    def _tried(self, once: Callable[[], Any], attempts: int | None) -> Any:
+    def _tried(self, once: Callable[[], Found], attempts: int | None) -> Found:
         import urllib3
 
         attempts = attempts or self.patience.attempts
-        for failures in range(1, attempts + 1):
+        failures = 1
+        while True:
             wait: float | None = None
             try:
                 found = once()
@@ -128,12 +133,13 @@ class Transport:
                 if wait is None:
                     raise unreachable(self._host, error) from error
             else:
-                if found.status in RETRIED and failures < attempts:
-                    wait = self.patience.seconds(failures, found.headers.get("Retry-After"))
+                status, headers = found.status, found.headers
+                if status in RETRIED and failures < attempts:
+                    wait = self.patience.seconds(failures, headers.get("Retry-After"))
                 if wait is None:
                     return found
             time.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
+            failures += 1
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether trying again may help: not where nothing ever answered, nor for a certificate."""
@@ -141,43 +147,38 @@ class Transport:
 
         if isinstance(error, urllib3.exceptions.SSLError):
             return "CERTIFICATE_VERIFY" not in str(error).upper()
-        return bool(self._answered) or not isinstance(
+        return self._answered or not isinstance(
             error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError
         )
 
-    def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body, read_seconds: float | None
-    ) -> urllib3.BaseHTTPResponse:
-        sent = dict(headers)
-        for _ in range(_MOST_REDIRECTS + 1):
-            response = self._once(method, url, sent, body, read_seconds)
-            target = _redirection(method, url, response)
+    def _request(self, request: Request) -> urllib3.BaseHTTPResponse:
+        for _ in range(_MOST_REDIRECTS):
+            response = self._once(request)
+            target = _redirection(request, response)
             if target is None:
                 return response
             response.drain_conn()
-            if origin(target) != origin(url):
-                sent.pop("Authorization", None)
-            url = target
-        return response
+            headers = dict(request.headers)
+            if origin(target) != origin(request.url):
+                headers.pop("Authorization", None)
+            request = replace(request, url=target, headers=headers)
+        return self._once(request)
 
-    def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body, read_seconds: float | None
-    ) -> urllib3.BaseHTTPResponse:
+    def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
         import urllib3
 
-        timeout = urllib3.Timeout(connect=10.0, read=read_seconds or 60.0)
-        response: urllib3.BaseHTTPResponse = self._pool(url).request(
-            method,
-            url,
-            headers=headers,
-            body=body() if callable(body) else body,
-            timeout=timeout,
+        response: urllib3.BaseHTTPResponse = self._pool(request.url).request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            body=request.body() if callable(request.body) else request.body,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=request.read_seconds),
             retries=False,
             redirect=False,
             preload_content=False,
             decode_content=False,
         )
-        self._answered.add(origin(url))
+        self._answered = True
         return response
 
     def _pool(self, url: str) -> Any:
@@ -195,22 +196,23 @@ class Transport:
             found = self._pools.setdefault(origin(url), found)
         return found
 
-    def _answer(self, response: urllib3.BaseHTTPResponse, url: str) -> Answer:
-        data = response.read(LARGEST_ANSWER)
-        if response.read(1):
-            response.close()
-        response.release_conn()
-        return Answer(response.status, response.headers, data, url)
+
+def _whole(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
+    data = response.read(LARGEST_ANSWER)
+    if response.read(1):
+        response.close()
+    response.release_conn()
+    return Answer(response.status, response.headers, data, response.url or url)
 
 
-def _redirection(method: str, url: str, response: urllib3.BaseHTTPResponse) -> str | None:
+def _redirection(request: Request, response: urllib3.BaseHTTPResponse) -> str | None:
     """Where to go on: never from HTTPS to HTTP, and a body is sent again only where the status says so."""
     location = response.headers.get("Location")
     if response.status not in _REDIRECTED or location is None:
         return None
-    if method not in ("GET", "HEAD") and response.status not in (307, 308):
+    if request.method not in ("GET", "HEAD") and response.status not in (307, 308):
         return None
-    target = urljoin(url, location)
+    target = urljoin(request.url, location)
     parts = urlsplit(target)
     safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.netloc))
     return target if safe else None

@@ -12,7 +12,7 @@ def trusted(host: str, root_certificates: Path | None) -> Path | None:
     """The file of further root certificates (PEM) for ``host[:port]``; the given one comes first.
 
     Else ``HOST/*.crt`` in the folders where Docker and Podman look: ``/etc/docker/certs.d``,
-    ``/etc/containers/certs.d``, and ``docker/certs.d`` and ``containers/certs.d`` in the user's configuration.
+    ``/etc/containers/certs.d``, and ``docker/certs.d`` and ``containers/certs.d`` below ``~/.config``.
 
     Raises:
         SettingsInvalid: the given file is missing or holds no certificate.

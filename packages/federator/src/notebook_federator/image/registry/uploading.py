@@ -1,6 +1,6 @@
 """A blob into a repository: mounted, whole, or in chunks that go on after a broken connection.
 
-OCI distribution specification 1.1, "Pushing blobs": POST then PUT, chunked PATCH, and cross-repository mounts.
+OCI distribution specification 1.1, "Pushing blobs": POST then PUT, chunked PATCH, cross-repository mounts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from nbfed_site.contracts import NbfedError
 from ..errors import RegistryDenied, RegistryFailed, RegistryUnreachable
 from ..shapes import Content, Descriptor
 from .authorization import pulling, pushing
-from .reading import Progress as Progress
-from .reading import Source
+from .reading import Progress, Source
 from .session import Session
-from .transport import LONGEST_WAIT, RETRIED, Answer
+from .transport import LONGEST_WAIT, RETRIED, Answer, Request
 
 Outcome = Literal["present", "mounted", "uploaded"]
 
@@ -35,7 +34,7 @@ def silent(_: Mapping[str, Any]) -> None:
     """Nobody is told."""
 
 
-def put(
+def put(  # noqa: PLR0913, PLR0917 - called from one place
     session: Session,
     repository: str,
     descriptor: Descriptor,
@@ -70,7 +69,7 @@ def mount(session: Session, repository: str, digest: str, source: str) -> Answer
     query = urlencode({"mount": digest, "from": source})
     scopes = (pushing(repository), pulling(source))
     with suppress(RegistryDenied):
-        answer = session.send("POST", f"/v2/{repository}/blobs/uploads/?{query}", scopes, _NO_BODY)
+        answer = session.send(Request("POST", f"/v2/{repository}/blobs/uploads/?{query}", _NO_BODY), *scopes)
         return answer if answer.status in (201, 202) else None
     return None
 
@@ -122,10 +121,10 @@ class _Upload:
     def cancel(self, begun: Answer) -> None:
         """Tell the registry to forget an upload, if it listens."""
         with suppress(NbfedError, _Gone):
-            self._send("DELETE", self._location(begun), attempts=1)
+            self._send(Request("DELETE", self._location(begun), attempts=1))
 
     def _start(self) -> Answer:
-        answer = self._send("POST", f"/v2/{self._repository}/blobs/uploads/", _NO_BODY)
+        answer = self._send(Request("POST", f"/v2/{self._repository}/blobs/uploads/", _NO_BODY))
         return self._session.check(answer, self._repository, "push to", 202)
 
     def _chunks(self, begun: Answer, location: str) -> str:
@@ -151,8 +150,9 @@ class _Upload:
             "Content-Length": str(end - start),
             "Content-Range": f"{start}-{end - 1}",
         }
+        request = Request("PATCH", location, headers, lambda: self.source.blocks(start, end), attempts=1)
         try:
-            return self._send("PATCH", location, headers, lambda: self.source.blocks(start, end), attempts=1)
+            return self._send(request)
         except (RegistryFailed, RegistryUnreachable) as error:
             self._failed(None, error)
             return None
@@ -161,7 +161,7 @@ class _Upload:
         """Where to go on after a chunk that failed ("Chunked upload": ``GET`` the upload's location)."""
         if answer is not None:
             self._bear(answer)
-        status = self._send("GET", location)
+        status = self._send(Request("GET", location))
         if status.status in (200, 202, 204):
             return self._location(status, location), _received(status, 0)
         self._failed(status)
@@ -184,14 +184,12 @@ class _Upload:
         """The last request, with all bytes in it that are not ``sent``."""
         joint = "&" if urlsplit(location).query else "?"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(self._size - sent)}
+        address = location + joint + urlencode({"digest": self._digest})
+        request = Request(
+            "PUT", address, headers, lambda: self.source.blocks(sent, self._size), 1, COMMIT_SECONDS
+        )
         try:
-            answer = self._send(
-                "PUT",
-                location + joint + urlencode({"digest": self._digest}),
-                headers,
-                lambda: self.source.blocks(sent, self._size),
-                attempts=1,
-            )
+            answer = self._send(request)
         except (RegistryFailed, RegistryUnreachable) as error:
             self._failed(None, error)
             raise _Gone from None
@@ -215,8 +213,8 @@ class _Upload:
         return self._failures
 
     def _is_there(self) -> bool:
-        """Whether the registry has the blob after all: the answer to the last request may be what was lost."""
-        return self._send("HEAD", f"/v2/{self._repository}/blobs/{self._digest}").status == 200
+        """Whether the registry has the blob after all: only the last answer may have been lost."""
+        return self._send(Request("HEAD", f"/v2/{self._repository}/blobs/{self._digest}")).status == 200
 
     def _location(self, answer: Answer, before: str = "") -> str:
         found = answer.headers.get("Location") or before
@@ -228,24 +226,8 @@ class _Upload:
             )
         return urljoin(answer.url, found)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        body: Any = None,
-        *,
-        attempts: int | None = None,
-    ) -> Answer:
-        return self._session.send(
-            method,
-            path,
-            (pushing(self._repository),),
-            headers,
-            body,
-            attempts=attempts,
-            read_seconds=COMMIT_SECONDS if method == "PUT" else None,
-        )
+    def _send(self, request: Request) -> Answer:
+        return self._session.send(request, pushing(self._repository))
 
 
 def _received(answer: Answer, otherwise: int) -> int:

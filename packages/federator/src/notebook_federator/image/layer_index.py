@@ -1,0 +1,84 @@
+"""Which layers a registry has, by what they were made from: one small artifact each, under a tag of its own.
+
+The artifact names the layer as its blob, so the registry's garbage collection leaves it. Whoever may push to
+the repository may write the index: it is trusted as far as the images beside it are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from nbfed_site.contracts import canonical_json
+
+from .errors import RegistryDenied, RepositoryUnknown
+from .registry import Registry, RegistryContent
+from .shapes import EMPTY, MANIFEST, Attachment, Descriptor, Layer, digest_of
+
+ARTIFACT = "application/vnd.notebook-federator.layer.v1"
+_KEY = "org.notebook-federator.layer.key"
+_DIFF_ID = "org.notebook-federator.layer.diff-id"
+_UNPACKED = "org.notebook-federator.layer.unpacked"
+_TITLE = "org.opencontainers.image.title"
+_EMPTY_CONFIG = b"{}"
+
+
+def tag(key: str) -> str:
+    """The tag of a layer with this key (hexadecimal digits)."""
+    return f"layer-{key[:32]}"
+
+
+def find(registry: Registry, repository: str, key: str) -> Layer | None:
+    """The layer that was made from ``key``, its content in ``repository``; None where it is not known.
+
+    Raises:
+        RegistryUnreachable, RegistryBusy, RegistryFailed: there is no answer. A repository that is not
+            there, or may not be read, knows no layer.
+    """
+    try:
+        fetched = registry.find_manifest(repository, tag(key))
+    except (RegistryDenied, RepositoryUnknown):
+        return None
+    if fetched is None:
+        return None
+    try:
+        return _layer(json.loads(fetched.data), key, registry, repository)
+    except (ValueError, KeyError, TypeError, IndexError):  # a tag of another origin
+        return None
+
+
+def record(registry: Registry, repository: str, layer: Layer) -> None:
+    """Make ``layer``, whose blob is in ``repository``, known under its key."""
+    registry.push_attachment(repository, entry(layer))
+
+
+def entry(layer: Layer) -> Attachment:
+    """The artifact that makes a layer known."""
+    config = Descriptor(EMPTY, digest_of(_EMPTY_CONFIG), len(_EMPTY_CONFIG))
+    blob = Descriptor(layer.descriptor.media_type, layer.descriptor.digest, layer.descriptor.size)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": ARTIFACT,
+        "config": config.to_json(),
+        "layers": [blob.to_json()],
+        "annotations": {
+            _KEY: layer.key,
+            _DIFF_ID: layer.diff_id,
+            _UNPACKED: str(layer.unpacked),
+            _TITLE: layer.title,
+        },
+    }
+    return Attachment(canonical_json(manifest), {config.digest: _EMPTY_CONFIG}, tag(layer.key))
+
+
+def _layer(manifest: Mapping[str, Any], key: str, registry: Registry, repository: str) -> Layer | None:
+    told, blob = manifest["annotations"], manifest["layers"][0]
+    if told[_KEY] != key:
+        return None
+    descriptor = Descriptor(str(blob["mediaType"]), str(blob["digest"]), int(blob["size"]))
+    content = RegistryContent(registry, repository, descriptor.digest)
+    return Layer(
+        descriptor, str(told[_DIFF_ID]), int(told[_UNPACKED]), str(told.get(_TITLE, "")), content, key
+    )
