@@ -95,6 +95,18 @@ def inspect(
         ReferenceInvalid, RepositoryUnknown and the registry's other errors: of the reference.
         BlobDamaged: what is read is not what its digest says.
     """
+    try:
+        return _inspect(target, connect, public_keys)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        hint = "name an image that `nbfed build` or another builder made"
+        raise BadInput(
+            "This is not written as an image is.", where=f"{target}: {error!r}", hint=hint
+        ) from error
+
+
+def _inspect(
+    target: str, connect: Callable[[str], Registry], public_keys: Sequence[bytes]
+) -> tuple[Inspected, ...]:
     path = Path(target).expanduser()
     if path.exists() or target.endswith(".tar") or target.startswith((".", "/", "~")):
         return _of_layout(InLayout(path), public_keys)

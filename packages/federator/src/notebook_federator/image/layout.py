@@ -23,6 +23,7 @@ from .stored import InLayout, blob_name
 from .verified import chunks
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 def write_tar(
@@ -119,19 +120,23 @@ def write_folder(
     """
     listed, wanted = entries(images, names, attached), blobs(images, attached)
     with _full_told(folder):
-        if not (_vacant(folder) and _created(folder, listed, wanted, progress)):
+        if _ready(folder) or not _created(folder, listed, wanted, progress):
             _extended(folder, listed, wanted, progress)
 
 
-def _vacant(folder: Path) -> bool:
+def _ready(folder: Path) -> bool:
+    """Whether there is a layout to add to; an empty folder is made one. False where there is nothing."""
     hint = "name a new folder, or an image layout to add to"
-    if folder.exists() and not folder.is_dir():
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
         raise BadInput("This is a file, not a folder.", where=str(folder), hint=hint)
-    if not folder.exists() or not any(folder.iterdir()):
-        return True
+    if not any(folder.iterdir()):  # it may be somebody's current folder: not to be replaced
+        _write_index(folder, [])
+        (folder / "oci-layout").write_bytes(LAYOUT)
     if not (folder / "oci-layout").is_file() or not (folder / "index.json").is_file():
         raise BadInput("This folder holds something else already.", where=str(folder), hint=hint)
-    return False
+    return True
 
 
 def _created(
@@ -143,21 +148,25 @@ def _created(
         (making / "blobs/sha256").mkdir(parents=True)
         for blob in wanted:
             _place(making, blob, progress)
-        (making / "index.json").write_bytes(index(listed))
+        _write_index(making, listed)
         (making / "oci-layout").write_bytes(LAYOUT)
-        with suppress(OSError):
-            folder.rmdir()  # Windows moves onto no folder, not even an empty one
         making.rename(folder)
-    except OSError as error:
-        if (
-            error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.EACCES)
-            or not (folder / "oci-layout").is_file()
-        ):
+    except OSError:
+        if not (folder / "oci-layout").is_file():
             raise
         return False
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return True
+
+
+def _write_index(folder: Path, listed: Sequence[Mapping[str, Any]]) -> None:
+    making = _beside(folder / "index.json")
+    try:
+        making.write_bytes(index(listed))
+        making.replace(folder / "index.json")
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def _extended(
@@ -169,12 +178,7 @@ def _extended(
         (folder / "blobs/sha256").mkdir(parents=True, exist_ok=True)
         for blob in wanted:
             _place(folder, blob, progress)
-        making = _beside(folder / "index.json")
-        try:
-            making.write_bytes(index(together))
-            making.replace(folder / "index.json")
-        finally:
-            making.unlink(missing_ok=True)
+        _write_index(folder, together)
         with suppress(BlobDamaged):  # a layout that was damaged before: nothing is removed from it
             for digest in reachable(stored.entries, stored) - reachable(together, stored):
                 (folder / blob_name(digest)).unlink(missing_ok=True)
@@ -230,10 +234,7 @@ def _full_told(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             hint = "make room, or write to another disk"
             raise StorageFull("There is no room for the images.", where=str(path), hint=hint) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise BadInput(
-                "The images cannot be written here.",
-                where=f"{path}: {error.strerror}",
-                hint="name a folder of yours",
-            ) from error
+        if error.errno in _UNWRITABLE:
+            hint = "name a file or folder that you may write"
+            raise BadInput("The images cannot be written here.", where=str(error), hint=hint) from error
         raise
