@@ -39,7 +39,7 @@ TESTED = (  # distributions whose folders ``tests`` hold tests only
     *("pyarrow", "pywavelets", "scikit-image", "scikit-learn", "scipy", "statsmodels", "sympy", "tifffile"),
 )
 
-STAYS = ("numpy/_core/tests/_natype.py",)  # numpy.testing imports it
+STAYS = ("numpy/_core/tests/_natype.py",)  # numpy.testing of numpy 2.2 imports it
 
 
 @dataclass(frozen=True, slots=True)
