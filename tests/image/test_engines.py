@@ -85,10 +85,8 @@ def test_docker_keeps_nothing_of_a_damaged_image(docker: dict[Role, str]) -> Non
     layers = (*client.layers[:2], dataclasses.replace(client.layers[2], content=BytesContent(b"x")))
     with pytest.raises(BlobDamaged):
         engines.load((server, dataclasses.replace(client, layers=layers)), docker, "docker", silent)
-    listed = subprocess.run(
-        ["docker", "images", "-q", docker["server"].rpartition(":")[0]], capture_output=True
-    )
-    assert listed.stdout == b""
+    asked = ["docker", "images", "-q", docker["server"].rpartition(":")[0]]
+    assert subprocess.run(asked, capture_output=True, check=True).stdout == b""
 
 
 def test_a_daemon_that_is_not_there_is_told_in_dockers_words(monkeypatch: pytest.MonkeyPatch) -> None:
