@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .analysis import Analysis
     from .federation import Options, RunFolder
     from .findings import Finding
+    from .imaging import Built
+    from .locking import LockUnsolvable
     from .notebook import Notebook
     from .report import ReportFiles, RunRecord
     from .slicing import Slice
@@ -62,30 +64,85 @@ def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> 
 
     number = options.sites if isinstance(options.sites, int) else len(options.sites)
     checked = check(notebook, sites=number if options.strategy is None else None)
-    if checked.slice is None:
-        errors = [finding for finding in checked.findings if finding.level == "error"]
-        raise NotebookBlocked(
-            f"{checked.notebook.name} cannot be federated yet: "
-            + "; ".join(f"{finding.code} {finding.message}" for finding in errors),
-            where=", ".join(dict.fromkeys(f"cell {finding.cell}" for finding in errors if finding.cell)),
-            hint=f"See all findings with: nbfed check {checked.notebook.name}",
-        )
-    _require_strategy(checked.analysis, options)
-    settings = resolve(options, checked.slice.manifest, os.cpu_count() or 1)
+    slice_ = _sliced(checked)
+    _require_strategy(checked.analysis, options.strategy)
+    settings = resolve(options, slice_.manifest, os.cpu_count() or 1)
     folder = RunFolder(out) if out else new_run_folder(Path("runs"), Path(notebook).stem)
     folder.create(settings)
-    slicing.write(checked.slice, folder.slice)
+    slicing.write(slice_, folder.slice)
     return folder
 
 
-def _require_strategy(analysis: Analysis, options: Options) -> None:
+def build(
+    notebook: str | Path,
+    *,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
+    **options: Any,
+) -> Built:
+    """Make the server and the client image of a notebook, and push, write or load them.
+
+    Args:
+        notebook: path of the ``.ipynb`` file.
+        progress: told of every layer: ``{"event": "layer", "title", "state", "bytes", "total"}``.
+        **options: fields of :class:`notebook_federator.settling.BuildOptions`: ``push``, ``output``,
+            ``load``, ``tag``, ``base``, ``torch``, ``locked``, ...
+
+    Raises:
+        NotebookBlocked: findings stand in the way, or no versions fit.
+        NbfedError: says what went wrong, where and what to do next.
+    """
+    from . import imaging
+    from .locking import LockUnsolvable
+    from .settling import BuildOptions
+
+    try:
+        asked = BuildOptions(**options)
+    except TypeError as error:
+        raise SettingsInvalid(str(error), hint="See help(notebook_federator.build).") from error
+    checked = check(notebook)
+    slice_ = _sliced(checked)
+    try:
+        return imaging.build(slice_, Path(notebook), asked, progress or (lambda event: None))
+    except LockUnsolvable as error:
+        raise _unlockable(checked, error) from error
+
+
+def _sliced(checked: Checked) -> Slice:
+    """The slice of a notebook that can be federated.
+
+    Raises:
+        NotebookBlocked: findings stand in the way.
+    """
+    if checked.slice is None:
+        raise _blocked(checked, [finding for finding in checked.findings if finding.level == "error"])
+    return checked.slice
+
+
+def _blocked(checked: Checked, errors: Sequence[Finding]) -> NotebookBlocked:
+    return NotebookBlocked(
+        f"{checked.notebook.name} cannot be federated yet: "
+        + "; ".join(f"{finding.code} {finding.message}" for finding in errors),
+        where=", ".join(dict.fromkeys(f"cell {finding.cell}" for finding in errors if finding.cell)),
+        hint=f"See all findings with: nbfed check {checked.notebook.name}",
+    )
+
+
+def _unlockable(checked: Checked, error: LockUnsolvable) -> NotebookBlocked:
+    from .findings import of_lock
+
+    blocked = _blocked(checked, of_lock(error, checked.analysis))
+    blocked.hint = error.hint
+    return blocked
+
+
+def _require_strategy(analysis: Analysis, chosen: str | None) -> None:
     """Never average in silence where the notebook asks for something else.
 
     Raises:
         SettingsInvalid: the notebook's strategy is not known, and none was chosen instead.
     """
     read = analysis.strategy
-    if read is not None and not read.name and options.strategy is None:
+    if read is not None and not read.name and chosen is None:
         raise SettingsInvalid(
             f"The notebook asks for {read.written}, which is not available here.",
             where=f"cell {read.place.cell}, line {read.place.line}",

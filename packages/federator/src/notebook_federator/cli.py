@@ -9,17 +9,10 @@ from typing import Any
 
 import click
 
-from .console import Answer, answer
+from . import image_commands
+from .console import Answer, answer, output_option, progress_option
 
 _EXISTING = click.Path(path_type=Path)
-output_option = click.option(
-    "--format",
-    "output",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="Readable text, or one JSON envelope on standard output.",
-)
 
 
 def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -113,13 +106,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("notebook", type=_EXISTING, required=False)
 @_run_options
 @click.option("--resume", type=_EXISTING, metavar="RUN", help="Continue a run after its last finished round.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "lines", "json", "none"]),
-    default="auto",
-    show_default=True,
-    help="A live table, plain lines, JSON lines, or nothing; on standard error.",
-)
+@progress_option
 @output_option
 def run(
     notebook: Path | None, resume: Path | None, progress: str, output: str, out: Path | None, **options: Any
@@ -208,6 +195,11 @@ def verify(run: Path, output: str) -> None:
         return Answer(f"{count} entries, each fits the ones before it.", {"entries": count})
 
     answer(output, produce)
+
+
+nbfed.add_command(image_commands.build)
+nbfed.add_command(image_commands.image)
+nbfed.add_command(image_commands.cache)
 
 
 def main() -> None:

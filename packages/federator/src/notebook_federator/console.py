@@ -15,6 +15,22 @@ from nbfed_site.contracts import Interrupted, NbfedError
 
 SCHEMA_VERSION = 1
 
+output_option = click.option(
+    "--format",
+    "output",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="Readable text, or one JSON envelope on standard output.",
+)
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "lines", "json", "none"]),
+    default="auto",
+    show_default=True,
+    help="A live display, plain lines, JSON lines, or nothing; on standard error.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

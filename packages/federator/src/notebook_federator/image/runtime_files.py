@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
+
+import nbfed_site
 
 from .shapes import Role
 
@@ -13,12 +13,12 @@ SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")
 
 def runtime_files(role: Role) -> dict[str, bytes]:
     """Path below ``site-packages`` -> bytes; the same bytes wherever the same version is installed."""
-    site = _package("nbfed_site")
+    site = Path(nbfed_site.__file__).parent
     found = {f"nbfed_site/{name}": data for name, data in _sources(site, "").items()}
     found |= _metadata("nbfed-site")
     if role == "client":
         return found
-    federator = _package("notebook_federator")
+    federator = Path(__file__).parents[1]
     found["notebook_federator/__init__.py"] = (federator / "__init__.py").read_bytes()
     for room in SERVER_ROOMS:
         found |= {f"notebook_federator/{name}": data for name, data in _sources(federator, room).items()}
@@ -27,13 +27,7 @@ def runtime_files(role: Role) -> dict[str, bytes]:
 
 def runtime_version() -> str:
     """The version of Notebook Federator that the images run."""
-    return version("notebook-federator")
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent
+    return nbfed_site.__version__  # both packages have one version
 
 
 def _sources(root: Path, below: str) -> dict[str, bytes]:
@@ -43,7 +37,7 @@ def _sources(root: Path, below: str) -> dict[str, bytes]:
 
 def _metadata(distribution: str) -> dict[str, bytes]:
     """The least that makes a scanner, and ``importlib.metadata``, see the package and its version."""
-    found = version(distribution)
+    found = runtime_version()
     folder = f"{distribution.replace('-', '_')}-{found}.dist-info"
     text = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {found}\nLicense: Apache-2.0\n"
     return {f"{folder}/METADATA": text.encode(), f"{folder}/INSTALLER": b"nbfed\n"}

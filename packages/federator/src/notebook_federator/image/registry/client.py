@@ -131,10 +131,11 @@ class Registry:
         return self.push_attachment(repository, made)
 
     def push_attachment(self, repository: str, attachment: Attachment) -> str:
-        """Store a manifest about an image with its blobs, by tag or digest; its digest."""
+        """Store a manifest with the blobs that it brings, by tag or digest; its digest."""
         manifest = json.loads(attachment.manifest)
         for described in (manifest["config"], *manifest["layers"]):
-            self._push_bytes(repository, described, attachment.blobs[described["digest"]])
+            if described["digest"] in attachment.blobs:  # else it is in the repository already
+                self._push_bytes(repository, described, attachment.blobs[described["digest"]])
         answer = self._put_manifest(
             repository, attachment.tag or attachment.digest, attachment.manifest, MANIFEST
         )

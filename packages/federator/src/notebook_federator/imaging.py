@@ -1,0 +1,235 @@
+"""From a checked notebook to its two images, where they were asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbfed_site.contracts import SettingsInvalid
+
+from . import locking, slicing
+from .image import attaching, building, engines, layout, signing
+from .image.assembling import TITLES
+from .image.attaching import Attached
+from .image.cache import Cache, user_cache
+from .image.errors import BlobDamaged, ReferenceInvalid
+from .image.pushing import Push, layers_repository
+from .image.registry.client import Registry
+from .image.registry.reference import Reference, parse
+from .image.runtime_files import runtime_version
+from .image.shapes import ROLES, BuiltImage, Layer, Role
+from .settling import BuildOptions, Settled, settle
+
+if TYPE_CHECKING:
+    from .image.wheel_files import LeftOut
+    from .slicing import Slice
+
+Progress = Callable[[Mapping[str, Any]], None]
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Two images, and where they are now.
+
+    Attributes:
+        images: the server's and the client's; none where only files were exported.
+        names: the name of each image: ``registry/name:client-tag``.
+        settled: lock and base that they were made with.
+        left_out: what of the wheels the images do not hold, and why.
+        places: how and where: ``("pushed", "ghcr.io/me/model")``, ``("wrote", "images.tar")``.
+        signed_by: fingerprint of the key that signed the images.
+    """
+
+    images: tuple[BuiltImage, ...]
+    names: Mapping[Role, str]
+    settled: Settled
+    left_out: tuple[LeftOut, ...]
+    places: tuple[tuple[str, str], ...]
+    signed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One build: what from, where to, and with what."""
+
+    notebook: Path
+    source: building.Source
+    names: Mapping[Role, str]
+    repository: Reference
+    asked: BuildOptions
+    settled: Settled
+    cache: Cache
+    connect: Connections
+    progress: Progress
+
+
+class Connections:
+    """One client for each registry, made when first needed."""
+
+    def __init__(self, root_certificates: Path | None) -> None:
+        self._root_certificates = root_certificates
+        self._clients: dict[str, Registry] = {}
+
+    def __call__(self, host: str) -> Registry:
+        if host not in self._clients:
+            self._clients[host] = Registry(host, root_certificates=self._root_certificates)
+        return self._clients[host]
+
+
+def build(slice_: Slice, notebook: Path, asked: BuildOptions, progress: Progress) -> Built:
+    """Make both images of a slice, and bring them to where they were asked for.
+
+    Raises:
+        SettingsInvalid: nothing says where to.
+        ReferenceInvalid: a name is not one that registries know.
+        NbfedError: whatever lock, registry, cache or engine have to say.
+    """
+    repository, tag = _destination(asked, notebook)
+    cache, connect = user_cache(), Connections(asked.root_certificates)
+    path = asked.lock or locking.path_beside(notebook)
+    settled = settle(slice_.manifest, path, asked, cache, connect)
+    source = building.Source(slice_.manifest, slicing.files(slice_), settled.lock, settled.base)
+    tag = tag or building.default_tag(source)
+    names: dict[Role, str] = {role: f"{repository}:{role}-{tag}" for role in ROLES}
+    work = _Work(notebook, source, names, repository, asked, settled, cache, connect, progress)
+    try:
+        return _deliver(work)
+    except BlobDamaged:
+        if not building.drop_damaged(source, cache):
+            raise
+        return _deliver(work)
+
+
+def _destination(asked: BuildOptions, notebook: Path) -> tuple[Reference, str | None]:
+    """The repository that names the images, and the tag that was asked for."""
+    if not (asked.images or asked.files):
+        hint = "Add --push REGISTRY/NAME, --output FOLDER, --output FILE.tar, or --load auto."
+        raise SettingsInvalid("Nothing says where the images go.", hint=hint)
+    text = asked.push or asked.name or f"localhost/{_plain(notebook.stem)}"
+    found = parse(text)
+    if asked.export_compose and not asked.push:
+        hint = "Add --push REGISTRY/NAME."
+        raise SettingsInvalid(
+            "Compose files name an image in a registry.", where="--export-compose", hint=hint
+        )
+    if found.digest:
+        raise ReferenceInvalid("An image is not pushed to a digest.", where=text, hint="Write REGISTRY/NAME.")
+    tag = asked.tag or found.tag
+    if tag and not _TAG.fullmatch(tag):
+        hint = "Use up to 100 letters, digits, dots, hyphens and underscores."
+        raise ReferenceInvalid(f"{tag!r} cannot be part of a tag.", where="--tag", hint=hint)
+    return Reference(found.registry, found.repository, None, None), tag
+
+
+def _plain(name: str) -> str:
+    """A notebook's name as a repository may be called."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "notebook"
+
+
+def _deliver(work: _Work) -> Built:
+    """Make the images and bring them to every place; a layer is on its way as soon as it is made."""
+    asked = work.asked
+    places = [("wrote", str(path)) for path in _exported(work)]
+    if not asked.images:
+        return Built((), work.names, work.settled, (), tuple(places), None)
+    key = asked.signing_key or signing.user_key()
+    with _push(work) if asked.push else nullcontext() as push:
+        known, ready = (push.known, push.add) if push else (_unknown, _nowhere)
+        images = building.build(work.source, work.cache, known, ready, work.progress)
+        attached = [_attached(work, image, key) for image in images]
+        if push is not None:
+            for image in images:
+                tag = work.names[image.role].rpartition(":")[2]
+                push.finish(image, tag, replace=asked.replace)
+            attaching.push(work.connect(work.repository.registry), work.repository.repository, attached)
+            places.append(("pushed", str(work.repository)))
+    places += _kept(work, images, attached)
+    left_out = building.left_out(work.source, work.cache)
+    signed_by = signing.fingerprint(signing.public_key(key))
+    return Built(images, work.names, work.settled, left_out, tuple(places), signed_by)
+
+
+def _push(work: _Work) -> Push:
+    name = work.repository.repository
+    registry = work.connect(work.repository.registry)
+    return Push(registry, name, layers_repository(name, registry.name), work.progress)
+
+
+def _unknown(key: str) -> None:
+    """No registry is asked for layers."""
+
+
+def _nowhere(layer: Layer) -> None:
+    """A layer that is not pushed."""
+
+
+def _attached(work: _Work, image: BuiltImage, key: Path) -> Attached:
+    document = attaching.bill_of_materials(work.settled.lock, image.role, work.cache)
+    return attaching.attached(image, document, str(work.repository), key)
+
+
+def _kept(work: _Work, images: Sequence[BuiltImage], attached: Sequence[Attached]) -> list[tuple[str, str]]:
+    """Write and load on this machine what was asked for; how and where."""
+    manifests = [manifest for item in attached for manifest in item.manifests]
+    asked, places = work.asked, []
+    if asked.output:
+        write = layout.write_tar if asked.output.suffix == ".tar" else layout.write_folder
+        write(images, work.names, asked.output, work.progress, manifests)
+        places.append(("wrote", str(asked.output)))
+    if asked.export_compose:
+        places.append(("wrote", str(_composed(work, images, asked.export_compose))))
+    if asked.load:
+        engines.load(images, work.names, None if asked.load == "auto" else asked.load, work.progress)
+        places.append(("loaded", f"{asked.load}: {', '.join(work.names.values())}"))
+    return places
+
+
+def _composed(work: _Work, images: Sequence[BuiltImage], folder: Path) -> Path:
+    """Write the compose files of a site, for the client image where it was pushed to."""
+    from .image.exports import compose
+
+    client = next(image for image in images if image.role == "client")
+    gpus = "all" if work.settled.lock.target.torch.startswith("cu") else 0
+    site = compose.Site(f"{work.repository}@{client.digest}", gpus=gpus)
+    return _written(folder, compose.files(site))
+
+
+def _exported(work: _Work) -> list[Path]:
+    """Write the files that were asked for, for those who build elsewhere."""
+    from .image.exports import github
+
+    asked, found = work.asked, []
+    if asked.export_dockerfile:
+        for role in ROLES:
+            context = building.context(work.source, role)
+            found.append(_written(asked.export_dockerfile / TITLES[role], context))
+    if asked.export_github:
+        root = asked.export_github.resolve()
+        notebook, lock = (_inside(path, root) for path in (work.notebook, work.settled.path))
+        workflow = {github.workflow_path(notebook): github.workflow(notebook, lock, runtime_version())}
+        found.append(_written(root, workflow))
+    return found
+
+
+def _inside(path: Path, root: Path) -> str:
+    try:
+        return path.resolve().relative_to(root).as_posix()
+    except ValueError:
+        raise SettingsInvalid(
+            "Notebook and lock must lie in the checkout that the workflow goes into.",
+            where=f"{path} is not below {root}",
+            hint="Name the root of their repository: --export-github DIR",
+        ) from None
+
+
+def _written(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
