@@ -6,13 +6,16 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from notebook_federator.image import sbom, signing
 from notebook_federator.image.shapes import (
     CONFIG,
     LAYER,
     MANIFEST,
+    Attachment,
     BuiltImage,
     BytesContent,
     Descriptor,
@@ -23,6 +26,10 @@ from notebook_federator.image.shapes import (
 )
 
 BASE = "docker.io/library/python@sha256:" + "ab" * 32
+DOCUMENT = (
+    b'{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": '
+    b'[{"type": "library", "name": "numpy", "version": "2.1.0", "purl": "pkg:pypi/numpy@2.1.0"}]}'
+)
 LABELS = {
     "org.opencontainers.image.base.name": "docker.io/library/python",
     "org.opencontainers.image.base.digest": "sha256:" + "ab" * 32,
@@ -93,3 +100,9 @@ def names(repository: str = "localhost:5000/demo", tag: str = "v1") -> dict[Role
 
 def silent(event: Mapping[str, Any]) -> None:
     """Progress that nobody watches."""
+
+
+def attached(images: Sequence[BuiltImage], key: Path, document: bytes = DOCUMENT) -> list[Attachment]:
+    """A bill of materials and a signature of each image: first all of the one, then all of the other."""
+    signed = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)]) for one in images]
+    return [*(sbom.attachment(one.descriptor, document) for one in images), *signed]

@@ -23,29 +23,7 @@ from notebook_federator.image.shapes import (
     digest_of,
 )
 from notebook_federator.image.signing_keys import make_key, public_key
-from small_images import BASE, LABELS, image, layer, names, silent, two_images
-
-DOCUMENT = json.dumps(
-    {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "components": [
-            {"type": "library", "name": "numpy", "version": "2.1.0", "purl": "pkg:pypi/numpy@2.1.0"}
-        ],
-    }
-).encode()
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    path = tmp_path / "key.pem"
-    make_key(path)
-    return path
-
-
-def attached(images: tuple[BuiltImage, ...], key: Path) -> list[Attachment]:
-    signed = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)]) for one in images]
-    return [*(sbom.attachment(one.descriptor, DOCUMENT) for one in images), *signed]
+from small_images import BASE, LABELS, attached, image, layer, names, silent, two_images
 
 
 def push(client: Registry, one: BuiltImage, tag: str) -> None:

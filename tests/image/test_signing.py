@@ -25,13 +25,6 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Path:
-    path = tmp_path / "key.pem"
-    make_key(path)
-    return path
-
-
-@pytest.fixture
 def other(tmp_path: Path) -> bytes:
     """The public half of another key."""
     make_key(tmp_path / "other.pem")
