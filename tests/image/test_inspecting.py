@@ -151,6 +151,7 @@ def test_an_image_of_another_kind_is_shown_too(tmp_path: Path) -> None:
         (),
     )
     assert "0 (root)" in text(found)
+    assert "at least 0.0 kB on disk" in text(found)
 
 
 def test_the_text_says_all_of_it(key: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ _HIDDEN = "(hidden)"
 
 @dataclass(frozen=True, slots=True)
 class InspectedLayer:
-    """One layer; sizes in bytes, ``unpacked`` is None where the image does not say it."""
+    """One layer; sizes in bytes, ``unpacked`` is None where the image does not say it (a base layer)."""
 
     title: str
     digest: str
@@ -57,7 +57,7 @@ class Inspected:
         base: the base image by digest; empty where the image does not say it.
         user: as in the configuration; empty is root.
         environment: values that look like secrets are hidden.
-        size, unpacked: bytes to pull; bytes on disk, None where a layer does not say it.
+        size, unpacked: bytes to pull; bytes on disk of those layers that say it.
         packages: of the bill of materials; None where the image has none.
     """
 
@@ -75,7 +75,7 @@ class Inspected:
     labels: Mapping[str, str]
     layers: tuple[InspectedLayer, ...]
     size: int
-    unpacked: int | None
+    unpacked: int
     packages: tuple[Package, ...] | None
     signatures: tuple[Signed, ...]
 
@@ -164,7 +164,7 @@ def read(stored: Stored, name: str, manifest: bytes, public_keys: Sequence[bytes
         labels=labels,
         layers=layers,
         size=sum(layer.size for layer in layers) + described["config"]["size"] + len(manifest),
-        unpacked=_unpacked(layers),
+        unpacked=sum(layer.unpacked or 0 for layer in layers),
         packages=_packages(stored, digest),
         signatures=tuple(_signed(one, digest, public_keys) for one in signing.signatures(stored, digest)),
     )
@@ -177,13 +177,8 @@ def _layer(described: Mapping[str, Any]) -> InspectedLayer:
         title=str(told.get(f"{_OWN}.title", "")),
         digest=str(described["digest"]),
         size=int(described["size"]),
-        unpacked=int(unpacked) if unpacked.isascii() and unpacked.isdigit() else None,
+        unpacked=int(unpacked) if unpacked.isascii() and unpacked.isdigit() and int(unpacked) else None,
     )
-
-
-def _unpacked(layers: Sequence[InspectedLayer]) -> int | None:
-    sizes = [layer.unpacked for layer in layers if layer.unpacked is not None]
-    return sum(sizes) if len(sizes) == len(layers) else None
 
 
 def _base(labels: Mapping[str, str]) -> str:

@@ -23,7 +23,8 @@ def _facts(inspected: Inspected) -> Iterator[tuple[str, str]]:
     user = inspected.user
     yield "digest", inspected.digest
     yield "platform", inspected.platform
-    yield "size", f"{_size(inspected.size)} to pull, {_size(inspected.unpacked)} on disk"
+    least = "at least " if any(layer.unpacked is None for layer in inspected.layers) else ""
+    yield "size", f"{_size(inspected.size)} to pull, {least}{_size(inspected.unpacked)} on disk"
     yield "base", inspected.base or "not told"
     yield "user", f"{user or '0'} (root)" if user.partition(":")[0] in _ROOT else user
     yield "entry point", " ".join(inspected.entrypoint) or "none"
