@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ KINDS = ("wheels", "layers", "blobs", "documents")
 LIMIT = 20 * 10**9  # bytes
 SPARED = 3600.0  # seconds since its last use in which nothing is evicted, nor a file in the making given up
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,9})?) ?(?P<unit>[kmgt]b|)")
 _MAKING = ".making-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -123,7 +125,7 @@ class Cache:
                     with suppress(FileNotFoundError):
                         found = item.stat()
                         making = item.name.startswith(_MAKING)
-                        used = found.st_mtime if making else max(found.st_atime, found.st_ctime)
+                        used = found.st_mtime if making else found.st_atime
                         yield _Entry(Path(item.path), found.st_size, used)
 
     def _path(self, kind: str, name: str) -> Path:
@@ -172,9 +174,7 @@ def parse_size(text: str) -> int:
 
     Raises: SettingsInvalid for anything else.
     """
-    number = text.strip().lower().rstrip("kmgtb").strip()
-    unit = text.strip().lower()[len(number) :].strip()
-    try:
-        return int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError, OverflowError) as error:
-        raise SettingsInvalid(f"{text!r} is not a size.", hint="write it as 20GB or 500MB") from error
+    found = _SIZE.fullmatch(text.strip().lower())
+    if found is None:
+        raise SettingsInvalid(f"{text!r} is not a size.", hint="write it as 20GB or 500MB")
+    return int(float(found["number"]) * _UNITS[found["unit"]])
