@@ -19,7 +19,13 @@ SITE_ROOMS = {
     "program": {"contracts", "arrays"},
     "link": {"contracts", "arrays"},
     "worker": {"contracts", "arrays", "program", "release", "receipts"},
-    "__main__": {"contracts", "arrays", "program", "release", "receipts", "worker", "link"},
+    "options": {"contracts"},
+    "scratch": {"contracts"},
+    "events": {"contracts"},
+    "settings": {"contracts", "options", "scratch"},
+    "up": {"contracts", "events", "settings", "program", "receipts", "worker", "link"},
+    "doctor": {"contracts", "scratch", "settings", "program", "link"},
+    "__main__": {"contracts", "options", "scratch", "events", "settings", "up", "doctor", "program", "link"},
 }
 FEDERATOR_ROOMS = {
     "notebook": set(),

@@ -1,176 +1,156 @@
-"""``nbfed-site up --settings FILE``: one warm site process, until told to stop."""
+"""What a site's operator calls: doctor, key, up, healthy."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any
 
-from .contracts import BadInput, NbfedError, ReleasePolicy, Scalar, SettingsInvalid, canonical_json
+from .contracts import BadInput, NbfedError
+from .events import EventLog, Narrator, Tell
+from .options import Parser, answer, folder, pair, share, wire
+from .scratch import Health, Scratch, ailment
+from .settings import Settings, from_options, read_settings
+from .up import run_site
 
-_GRACE_SECONDS = 10.0
-_MadeT = TypeVar("_MadeT")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings file: a JSON object with these keys, all paths absolute.
-
-    Attributes:
-        server: base URL of the server. name, key: the site's name and private key file.
-        slice: the slice folder. receipts: the receipts file.
-        root_certificates: PEM file of the server's authority; None without TLS.
-        data_path: the site's data, where the notebook takes it as a parameter.
-        parameters: other parameters by name. partition: fields of ``Partition``, to share the
-            notebook's own data. policy: fields of ``ReleasePolicy``.
-        events: file that JSON lines are appended to, or the number of an inherited descriptor; with
-            1, standard output is theirs alone, and what the notebook prints goes to standard error.
-        threads: processor threads for numerical libraries; None leaves them alone.
-        parent_pipe: end when standard input closes, that is when the parent process is gone.
-    """
-
-    server: str
-    name: str
-    key: str
-    slice: str
-    receipts: str
-    root_certificates: str | None = None
-    data_path: str | None = None
-    parameters: Mapping[str, Scalar] = field(default_factory=dict)
-    partition: Mapping[str, Any] | None = None
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    events: str | int = os.devnull
-    wire: Literal["fp32", "bf16"] = "fp32"
-    threads: int | None = None
-    heartbeat_seconds: float = 5.0
-    parent_pipe: bool = False
-
-
-class EventLog:
-    """JSON lines on a stream of their own: what the notebook prints cannot mix with them."""
-
-    def __init__(self, target: str | int) -> None:
-        self._lock = threading.Lock()
-        self._stream: BinaryIO = open(os.dup(1) if target == 1 else target, "ab", buffering=0)  # noqa: SIM115
-        if target == 1:
-            os.dup2(2, 1)
-
-    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Write one event at once; a reader that is gone is no error."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with self._lock, suppress(OSError):
-            self._stream.write(canonical_json({**fields, "event": event, "at": at}) + b"\n")
+_SLICE, _SCRATCH = "/app/slice", "/scratch"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="nbfed-site", description=__doc__)
-    up = parser.add_subparsers(dest="command", required=True).add_parser("up", help="run this site")
-    up.add_argument("--settings", type=Path, required=True, help="JSON settings file")
-    options = parser.parse_args(arguments)
-    events = None
     try:
-        settings = read_settings(options.settings)
-        events = EventLog(settings.events)
-        _up(settings, events)
+        options = _parser().parse_args(arguments)
+        return int(options.run(options))
     except NbfedError as error:
-        print(f"{error.code}: {error}", file=sys.stderr)
-        if events is not None:
-            told = {"code": error.code, "what": error.what, "where": error.where, "hint": error.hint}
-            events("failed", told)
+        print(f"{error.code}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    return 0
 
 
-def read_settings(path: Path) -> Settings:
-    """Read a settings file.
+def _parser() -> Parser:
+    parser = Parser(prog="nbfed-site", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = {}
+    for name, run, about in (
+        ("doctor", _doctor, "look for whatever could keep this site from training"),
+        ("key", _key, "print the public key, for the coordinator; make the pair where there is none"),
+        ("up", _up, "take part in the federation until the run is over"),
+        (
+            "healthy",
+            _healthy,
+            "whether this site is registered with the server now; for the container engine",
+        ),
+    ):
+        made[name] = commands.add_parser(name, help=about, description=about)
+        made[name].set_defaults(run=run)
+        made[name].output_format()
+        made[name].option(
+            "--scratch", "the only folder that is written", "NBFED_SCRATCH", _SCRATCH, type=folder
+        )
+    for command in (made["doctor"], made["up"]):
+        command.option("--server", "URL of the server", "NBFED_SERVER")
+        command.option("--ca", "certificate of the server's authority", "NBFED_CA", type=folder)
+        command.option("--slice", "what the notebook was cut to", "NBFED_SLICE", _SLICE, type=folder)
+        command.option(
+            "--data", "the site's data [/data, where the notebook reads a folder]", "NBFED_DATA", type=folder
+        )
+        command.switch("--plain-http", "allow an http:// server on another machine")
+    up = made["up"]
+    up.option("--name", "name of this site", "NBFED_SITE")
+    up.option("--min-examples", "fewest samples an update may rest on", "NBFED_MIN_EXAMPLES", 10, type=int)
+    up.option(
+        "--wire",
+        "precision of arrays sent: fp32 is exact, bf16 half the size",
+        "NBFED_WIRE",
+        "fp32",
+        type=wire,
+    )
+    up.option("--share", "share K of N of the notebook's own data, such as 1/3", "NBFED_SHARE", type=share)
+    up.add_argument(
+        "--set", type=pair, action="append", default=[], help="NAME=VALUE of a parameter; not the server's"
+    )
+    up.switch("--allow-messages", "let the text of the notebook's errors leave; it may quote data")
+    up.add_argument("--settings", type=Path, help="a JSON file in place of all other options")
+    return parser
 
-    Raises:
-        BadInput: not a readable JSON object.
-        SettingsInvalid: a key is missing or unknown.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"The settings cannot be read ({type(error).__name__}).", where=str(path)) from error
-    return _made(Settings, value)
+
+def _doctor(options: Namespace) -> int:
+    from .doctor import examine
+
+    scratch = Scratch(options.scratch)
+    with suppress(BadInput):  # examined below
+        scratch.confine()
+    findings = []
+    for finding in examine(options, scratch):
+        findings.append(finding)
+        if options.format == "human":
+            print(finding.text(), flush=True)
+    code = int(any(finding.level == "no" for finding in findings))
+    return answer(options.format, "", {"findings": [asdict(finding) for finding in findings]}, code)
 
 
-def _made(kind: Callable[..., _MadeT], fields: Mapping[str, Any]) -> _MadeT:
-    try:
-        return kind(**fields)
-    except TypeError as error:
-        raise SettingsInvalid(f"The site's settings do not fit: {error}.") from error
+def _key(options: Namespace) -> int:
+    scratch = Scratch(options.scratch)
+    scratch.confine()
+    line = _public_line(scratch)
+    return answer(options.format, line, {"key": line})
 
 
-def _up(settings: Settings, events: EventLog) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if settings.threads else ():
-        os.environ[name] = str(settings.threads)
+def _public_line(scratch: Scratch) -> str:
     from . import link
-    from .program import Partition, Program, Stopped
-    from .receipts import Receipts
-    from .worker import Worker
 
-    given = dict(settings.parameters)
-    if settings.data_path is not None:
-        given["data_path"] = settings.data_path
-    share = _made(Partition, settings.partition) if settings.partition else None
-    policy = _made(ReleasePolicy, settings.policy)
-    program = Program(
-        Path(settings.slice), given, share, lambda progress: events("progress", asdict(progress))
-    )
-    worker = Worker(program, policy, Receipts(Path(settings.receipts)), events, settings.name)
-    stop = threading.Event()
+    make = link.public_key if scratch.key.exists() else link.generate_key
+    return link.key_line(make(scratch.key))
 
-    def end(_number: int, _frame: object) -> None:
-        stop.set()
-        if worker.interruptible:
-            raise Stopped
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    if settings.parent_pipe:
-        _follow_parent()
-    certificates = Path(settings.root_certificates) if settings.root_certificates else None
-    connection = link.LinkSettings(
-        settings.server,
-        settings.name,
-        Path(settings.key),
-        certificates,
-        settings.wire,
-        settings.heartbeat_seconds,
-    )
+def _healthy(options: Namespace) -> int:
+    reason = ailment(Scratch(options.scratch).health, time.time())
+    return answer(options.format, reason or "registered", {"reason": reason}, int(bool(reason)))
+
+
+def _up(options: Namespace) -> int:
+    if options.settings is not None:
+        settings = read_settings(options.settings)
+        log = EventLog(settings.events)
+        return _follow(settings, [log], [log])
+    scratch = Scratch(options.scratch)
+    scratch.confine()
+    scratch.own()
+    from .program import read_slice
+
+    settings = from_options(options, scratch, read_slice(options.slice).manifest)
+    if not scratch.key.exists():
+        print(
+            f"New key. The coordinator needs this line: {_public_line(scratch)}", file=sys.stderr, flush=True
+        )
+    health = Health(scratch.health)
+    logs = [EventLog(str(scratch.events), leave_out=("progress",))]
+    logs += [EventLog(1)] if options.format == "json" else []
+    others = [health] if options.format == "json" else [health, Narrator()]
+    return _follow(settings, logs, [*logs, *others], health.beat)
+
+
+def _follow(
+    settings: Settings,
+    logs: list[EventLog],
+    listeners: Sequence[Tell],
+    on_beat: Callable[[], None] = lambda: None,
+) -> int:
+    def tell(event: str, fields: Mapping[str, Any]) -> None:
+        for listener in listeners:
+            listener(event, fields)
+
     try:
-        link.run(connection, worker.handle, stop, events, worker.describe)
-    except Stopped:
-        events("stopped", {})
-
-
-def _follow_parent() -> None:
-    """End this process when its standard input closes; the notebook's code reads an empty one."""
-    pipe = os.dup(0)
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, 0)
-    os.close(empty)
-
-    def follow() -> None:
-        while os.read(pipe, 4096):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_GRACE_SECONDS)
-        os._exit(1)  # the main thread hangs in code that takes no signal
-
-    threading.Thread(target=follow, name="parent", daemon=True).start()
+        run_site(settings, tell, on_beat)
+    except NbfedError as error:
+        for log in logs:
+            log("failed", {"code": error.code, "what": error.what, "where": error.where, "hint": error.hint})
+        raise
+    return 0
 
 
 if __name__ == "__main__":

@@ -101,8 +101,9 @@ class Worker:
     def _prepared(self, task: RoundInput, seconds: dict[str, float]) -> SiteCard:
         if self._card is None:
             self._events("preparing", {})
+            wished = {name[4:]: value for name, value in task.config.items() if name.startswith("set:")}
             with self._running("prepare", seconds):
-                self._card = self._program.prepare(int(task.config.get("seed", 0)))
+                self._card = self._program.prepare(int(task.config.get("seed", 0)), wished)
             self._events("card", card_json(self._card))
         return self._card
 

@@ -67,7 +67,9 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
         for member in settings.members:
             self.site(member.name).mkdir(parents=True, exist_ok=True)
-        (self.path / "run.json").write_bytes(canonical_json(settings.to_json()) + b"\n")
+        part = self.path / "run.json.part"
+        part.write_bytes(canonical_json(settings.to_json()) + b"\n")
+        part.replace(self.path / "run.json")
 
     def settings(self) -> RunSettings:
         """The settings that the run was made with.

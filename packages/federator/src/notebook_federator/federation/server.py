@@ -11,10 +11,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import NbfedError
 
@@ -22,21 +23,34 @@ from ..aggregation import make_strategy
 from ..ledger import Entry, Ledger
 from ..rounds.loop import Run
 from ..rounds.store import ModelStore
-from .events import show, utc_now
+from .events import Event, show, utc_now
 from .folder import RunFolder
 from .settings import RunSettings
+
+if TYPE_CHECKING:
+    from ..rounds.flower import FlowerTransport
 
 
 class StopAsked(Exception):
     """The process was asked to end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the server listens; ``certificate`` and its ``key`` are PEM files, None for plain HTTP."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
 @dataclass(slots=True)
 class Reporter:
-    """Keeps facts in the ledger and shows everything on ``out``; the loop's journal."""
+    """Keeps facts in the ledger and shows everything; the loop's journal."""
 
     ledger: Ledger
-    out: TextIO
+    show: Callable[[Event], None]
 
     def record(self, kind: str, /, **body: Any) -> None:
         """Keep a fact for ever; the ledger's observer shows it."""
@@ -44,19 +58,22 @@ class Reporter:
 
     def tell(self, kind: str, /, **body: Any) -> None:
         """Show a passing state."""
-        show(self.out, {"event": kind, "at": utc_now(), **body})
+        self.show({"event": kind, "at": utc_now(), **body})
 
 
-def serve(folder: RunFolder, out: TextIO) -> int:
-    """Run the federation in ``folder`` to its end and return the exit code."""
+def serve(folder: RunFolder, door: Door, keys: Mapping[str, bytes], on_event: Callable[[Event], None]) -> int:
+    """Run the federation in ``folder`` to its end and return the exit code.
+
+    ``keys`` are the public keys (PEM) of the sites, by name; ``on_event`` is called with each event.
+    """
 
     def show_entry(entry: Entry) -> None:
-        show(out, {"event": entry.kind, "at": entry.at, **entry.body})
+        on_event({"event": entry.kind, "at": entry.at, **entry.body})
 
     with Ledger(folder.ledger, utc_now, show_entry) as ledger:
-        reporter = Reporter(ledger, out)
+        reporter = Reporter(ledger, on_event)
         try:
-            _run(folder, reporter)
+            _run(folder, door, keys, reporter)
         except NbfedError as error:
             reporter.record("stopped", code=error.code, what=error.what, where=error.where, hint=error.hint)
             return error.exit_code
@@ -66,19 +83,10 @@ def serve(folder: RunFolder, out: TextIO) -> int:
     return 0
 
 
-def _run(folder: RunFolder, reporter: Reporter) -> None:
-    from ..rounds.flower import FlowerTransport
-
+def _run(folder: RunFolder, door: Door, keys: Mapping[str, bytes], reporter: Reporter) -> None:
     settings, manifest = folder.settings(), folder.manifest()
     strategy = make_strategy(settings.strategy, folder.server)
-    transport = FlowerTransport(
-        host="127.0.0.1",
-        port=settings.port,
-        site_keys=_site_keys(folder, settings),
-        folder=folder.server / "spool",
-        wire=settings.wire,
-        heartbeat_seconds=settings.heartbeat,
-    )
+    transport, over = _listen(folder, door, keys, settings), True
     try:
         reporter.record(
             "started",
@@ -88,13 +96,33 @@ def _run(folder: RunFolder, reporter: Reporter) -> None:
             settings=settings.to_json(),
         )
         reporter.tell("listening", address=transport.address)
-        loop_settings = settings.for_rounds(strategy.task_config())
+        wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
+        loop_settings = settings.for_rounds(strategy.task_config(), wishes)
         Run(loop_settings, transport, strategy, ModelStore(folder.models), reporter, time.monotonic).go()
+    except StopAsked:
+        over = False
+        raise
     finally:
-        transport.close()
+        transport.close(over)
 
 
-def _site_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:
+def _listen(
+    folder: RunFolder, door: Door, keys: Mapping[str, bytes], settings: RunSettings
+) -> FlowerTransport:
+    from ..rounds.flower import FlowerTransport, ServerCertificate
+
+    return FlowerTransport(
+        host=door.host,
+        port=door.port,
+        site_keys=keys,
+        folder=folder.server / "spool",
+        wire=settings.wire,
+        heartbeat_seconds=settings.heartbeat,
+        ssl=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
+    )
+
+
+def _local_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:
     """Each site's public key; on this machine the server makes the pairs that its sites will use."""
     from nbfed_site.link import generate_key, public_key
 
@@ -102,16 +130,24 @@ def _site_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:
     return {name: public_key(path) if path.exists() else generate_key(path) for name, path in paths.items()}
 
 
-def main(arguments: list[str]) -> int:
-    """Entry point of the process; SIGTERM and SIGINT end the run and keep what is done."""
+def end_on_signals() -> None:
+    """Have SIGTERM and SIGINT raise :class:`StopAsked`: the run ends and keeps what is done."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise StopAsked
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, interrupt)
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point of the process that ``nbfed run`` starts."""
+    end_on_signals()
     threading.Thread(target=_follow_parent, daemon=True).start()
-    return serve(RunFolder(Path(arguments[0])), sys.stdout)
+    folder = RunFolder(Path(arguments[0]))
+    settings = folder.settings()
+    door = Door("127.0.0.1", settings.port)
+    return serve(folder, door, _local_keys(folder, settings), lambda event: show(sys.stdout, event))
 
 
 def _follow_parent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,13 +25,14 @@ class Options:
     """What the author asked for; None means: as the notebook says, else the default.
 
     Attributes:
-        sites: name -> data folder; or a number, to share the notebook's own data out.
+        sites: name -> data folder; or a number, to share the notebook's own data out; or names alone,
+            of sites elsewhere.
         quorum: a number of sites (``"2"``) or a share of them (``"60%"``).
         strategy: ``name`` or ``name:setting=value,...``.
         partition: ``iid`` or ``dirichlet:ALPHA``, for a number of sites.
     """
 
-    sites: Mapping[str, Path] | int
+    sites: Mapping[str, Path] | Sequence[str] | int
     rounds: int | None = None
     epochs: int | None = None
     quorum: str | None = None
@@ -50,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One site: its name and data folder; no folder where the notebook's own data is shared out."""
+    """One site: its name and data folder; no folder where that is not known here."""
 
     name: str
     data: str | None
@@ -94,8 +95,8 @@ class RunSettings:
         except (KeyError, TypeError) as error:
             raise RunUnreadable(f"The run's settings cannot be read: {error}.", where="run.json") from error
 
-    def for_rounds(self, task_config: Mapping[str, Scalar]) -> RoundSettings:
-        """The part that the round loop works by."""
+    def for_rounds(self, task_config: Mapping[str, Scalar], wishes: Sequence[str] = ()) -> RoundSettings:
+        """The part that the round loop works by; ``wishes`` names parameters that tasks carry to sites."""
         return RoundSettings(
             sites=tuple(sorted(member.name for member in self.members)),
             rounds=self.rounds,
@@ -108,6 +109,7 @@ class RunSettings:
             alone=self.alone,
             min_examples=self.min_examples,
             config=task_config,
+            parameters={name: value for name, value in self.parameters.items() if name in wishes},
         )
 
 
@@ -150,17 +152,20 @@ def _default_epochs(manifest: Manifest) -> int | None:
     return next((value for value in found if isinstance(value, int)), None)
 
 
-def _members(sites: Mapping[str, Path] | int) -> tuple[Member, ...]:
+def _members(sites: Mapping[str, Path] | Sequence[str] | int) -> tuple[Member, ...]:
     if isinstance(sites, int):
         if sites < 1:
             raise SettingsInvalid(f"{sites} sites cannot be federated.", hint="Ask for --sites 1 or more.")
         return tuple(Member(f"site-{number}", None) for number in range(1, sites + 1))
-    for name, folder in sites.items():
+    for name in sites:
         if not _SITE_NAME.fullmatch(name):
             raise SettingsInvalid(
                 f"{name!r} cannot be the name of a site.",
                 hint="Use lower-case letters, digits and hyphens, for example hospital-a.",
             )
+    if not isinstance(sites, Mapping):
+        return tuple(Member(name, None) for name in sorted(sites))
+    for name, folder in sites.items():
         if not folder.is_dir():
             raise SettingsInvalid(
                 f"The data folder of {name} is not there.", where=str(folder), hint="Check --site NAME=DIR."

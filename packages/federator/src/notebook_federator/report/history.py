@@ -214,11 +214,10 @@ def _versions() -> dict[str, str]:
 
 
 def _command(settings: RunSettings, manifest: Manifest) -> str:
-    shared = settings.members[0].data is None
     sites = (
         [f"--sites {len(settings.members)} --partition {settings.partition}"]
-        if shared
-        else [f"--site {member.name}={member.data}" for member in settings.members]
+        if settings.partition is not None
+        else [f"--site {member.name}={member.data or 'DIR'}" for member in settings.members]
     )
     extra = ",".join(f"{key}={value}" for key, value in settings.strategy.items() if key != "name")
     strategy = f"{settings.strategy['name']}" + (f":{extra}" if extra else "")

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import nbfed_site.link  # noqa: F401 (before flwr: it keeps Flower from calling home)
+
+# isort: split
 import uvicorn
 from flwr.app import ArrayRecord, RecordDict
 from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, StorageFull
@@ -128,11 +131,11 @@ class FlowerTransport:
         if self._outgoing is not None and self._outgoing.task_id == task_id:
             self._release()
 
-    def close(self) -> None:
-        """Tell sites that the run is over, and free everything."""
+    def close(self, over: bool = True) -> None:
+        """Free everything; tell sites to end where the run is ``over``, else they look out for a server."""
         if self._closed.is_set():
             return
-        present = [site for site, member in self._desk.members.items() if member.present]
+        present = [site for site, member in self._desk.members.items() if member.present and over]
         self._desk.withdraw(lambda sent: True)
         self.send(RoundInput("stop", "stop"), present)
         deadline = time.monotonic() + _STOP_SECONDS

@@ -202,7 +202,10 @@ class Run:
         label: str = "",
     ) -> RoundInput:
         name = f"{kind}-{number}-{label}" if label else f"{kind}-{number}"
-        return RoundInput(name, kind, number, arrays, {"seed": self.settings.seed, **(config or {})})
+        wishes = {f"set:{name}": value for name, value in self.settings.parameters.items()}
+        return RoundInput(
+            name, kind, number, arrays, {"seed": self.settings.seed, **wishes, **(config or {})}
+        )
 
     def _gathering(self, task: RoundInput, sites: Sequence[str], seconds: float | None = None) -> Gathering:
         return Gathering(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nbfed_site.contracts import Scalar, SettingsInvalid
 
@@ -25,6 +25,7 @@ class RoundSettings:
         alone: whether each site is also trained alone, for ``rounds * epochs`` epochs.
         min_examples: fewest examples that an update may rest on.
         config: further scalars sent with every training task (``proximal_mu``, ...).
+        parameters: values of the notebook's parameters that the server wishes for, by name.
     """
 
     sites: tuple[str, ...]
@@ -38,6 +39,7 @@ class RoundSettings:
     alone: bool
     min_examples: int
     config: Mapping[str, Scalar]
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what can never run.

@@ -20,7 +20,8 @@ class RoundInput:
         round: 1-based round; 0 for ``describe`` and ``initialise``.
         arrays: the model to train or evaluate; None where the task needs none.
         config: ``epochs`` (int), ``seed`` (int), ``evaluate`` (bool: with ``train``, evaluate the
-            incoming arrays first, so that one download serves both), ``proximal_mu`` (float).
+            incoming arrays first, so that one download serves both), ``proximal_mu`` (float),
+            ``set:NAME`` (the server's value of the notebook's parameter NAME).
     """
 
     task_id: str

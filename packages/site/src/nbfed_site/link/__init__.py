@@ -12,7 +12,18 @@ os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
 
-from .fleet import generate_key, public_key
+from .keys import generate_key, key_from_line, key_line, public_key
 from .loop import LinkSettings, run
+from .probe import Probe, ask_admission, look
 
-__all__ = ["LinkSettings", "generate_key", "public_key", "run"]
+__all__ = [
+    "LinkSettings",
+    "Probe",
+    "ask_admission",
+    "generate_key",
+    "key_from_line",
+    "key_line",
+    "look",
+    "public_key",
+    "run",
+]

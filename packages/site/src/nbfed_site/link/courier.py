@@ -106,13 +106,14 @@ class Courier:
         if isinstance(error, NotRecognised):
             self._node = None
 
-    def heartbeat(self, interval: float, timeout: float) -> None:
-        """One sign of life."""
+    def heartbeat(self, interval: float, timeout: float) -> bool:
+        """One sign of life, if this node is active; whether the server took it."""
         if (node := self._node) is None:
-            return
+            return False
         request = SendNodeHeartbeatRequest(node=node, heartbeat_interval=_interval(interval))
         if not self._client.call("send-node-heartbeat", request, SendNodeHeartbeatResponse, timeout).success:
             raise NotRecognised("the server did not accept a heartbeat")
+        return True
 
     def leave(self) -> None:
         """Deactivate the node; a server out of reach is no matter."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import http.client
-import os
 import socket
 import ssl
 import time
@@ -28,10 +27,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.proto.message_pb2 import (
     PullObjectRequest,
@@ -46,6 +43,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_messa
 from nbfed_site import __version__
 from nbfed_site.contracts import CannotConnect, SettingsInvalid, VersionSkew
 
+from .keys import private_key
 from .pack import chunk_head
 
 VERSION_HEADER = "nbfed-version"
@@ -65,54 +63,13 @@ class NotRecognised(Exception):
     """The server does not hold this site for active: it was restarted, or has given the site up."""
 
 
-def generate_key(path: Path) -> bytes:
-    """Write a new private key, readable by its owner only, to ``path``; return the public key (PEM).
-
-    NIST P-256: as strong as Flower's node authentication asks for, and 10 times faster to sign
-    with than the P-384 of Flower's own keys.
-
-    Raises:
-        SettingsInvalid: the file is there already.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    data = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise SettingsInvalid("There is a private key already.", where=str(path)) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    return public_key_to_bytes(key.public_key())
-
-
-def public_key(path: Path) -> bytes:
-    """The public key (PEM) that belongs to the private key at ``path``.
-
-    Raises:
-        SettingsInvalid: there is no such key.
-    """
-    return public_key_to_bytes(_load_key(path).public_key())
-
-
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise SettingsInvalid("The site's private key cannot be read.", where=str(path)) from error
-    return cast(ec.EllipticCurvePrivateKey, key)
-
-
 class FleetClient:
     """Signed calls to one server over a few kept connections; may be used by several threads."""
 
     def __init__(self, server: str, key_path: Path, context: ssl.SSLContext | None) -> None:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdigit():
-            raise SettingsInvalid(f"The server's address is host:port, not {server!r}.")
-        self._host, self._port, self._context = host.strip("[]"), int(port), context
-        self._key = _load_key(key_path)
+        _host_and_port(server)
+        self._server, self._context = server, context
+        self._key = private_key(key_path)
         self.public_key = public_key_to_bytes(self._key.public_key())
         self._fixed = {
             "Content-Type": "application/protobuf",
@@ -236,17 +193,41 @@ class FleetClient:
         try:
             connection = self._idle.pop()
         except IndexError:
-            return False, self._new_connection(timeout)
+            return False, connect(self._server, self._context, timeout)
         connection.sock.settimeout(timeout)
         return True, connection
 
-    def _new_connection(self, timeout: float) -> http.client.HTTPConnection:
-        if self._context is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        proxy = urllib.request.getproxies().get("https")
-        if proxy is None or urllib.request.proxy_bypass(f"{self._host}:{self._port}"):
-            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
-        return _tunnel(proxy, self._host, self._port, timeout, self._context)
+
+def tls_context(server: str, root_certificates: Path | None) -> ssl.SSLContext | None:
+    """How the server's certificate is judged; None for plain HTTP.
+
+    Without ``root_certificates`` an ``https://`` server is judged by this machine's authorities.
+    """
+    if root_certificates is None and not server.startswith("https://"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=root_certificates)
+    except OSError as error:
+        what = f"The authority's certificate cannot be read: {error}."
+        raise SettingsInvalid(what, where=str(root_certificates)) from error
+
+
+def connect(server: str, context: ssl.SSLContext | None, timeout: float) -> http.client.HTTPConnection:
+    """A connection to be opened by its first request; through the proxy of the environment, if any."""
+    host, port = _host_and_port(server)
+    if context is None:
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    proxy = urllib.request.getproxies().get("https")
+    if proxy is None or urllib.request.proxy_bypass(f"{host}:{port}"):
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return _tunnel(proxy, host, port, timeout, context)
+
+
+def _host_and_port(server: str) -> tuple[str, int]:
+    host, _, port = server.removeprefix("https://").rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingsInvalid(f"The server's address is host:port, not {server!r}.")
+    return host.strip("[]"), int(port)
 
 
 def _tunnel(

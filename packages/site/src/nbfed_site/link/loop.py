@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +21,11 @@ from nbfed_site.contracts import (
 )
 
 from .courier import Courier, Delivery, Task
-from .fleet import FleetClient, NotRecognised, Unreachable
+from .fleet import FleetClient, NotRecognised, Unreachable, tls_context
 from .pack import Wire
 
 _IDLE_SECONDS = (0.02, 1.0)
-_RETRY_SECONDS = (0.2, 15.0)
+_RETRY_SECONDS = (0.2, 5.0)
 _HEARTBEAT_CALL_SECONDS = 5.0
 _ResultT = TypeVar("_ResultT")
 
@@ -38,11 +37,11 @@ class LinkSettings:
     """How a site reaches its server.
 
     Attributes:
-        server: ``host:port``.
+        server: ``host:port``, or ``https://host:port``.
         name: this site, for messages to people; the server knows the site by its key.
         key_path: private key, as :func:`~nbfed_site.link.generate_key` writes it.
-        root_certificates: PEM file of the authority that signed the server's certificate;
-            None for plain HTTP, which is for one machine only.
+        root_certificates: PEM file of the authority that signed the server's certificate; None for
+            this machine's authorities, or without ``https://`` for plain HTTP, meant for one machine.
         wire: precision of float32 arrays on their way to the server.
         heartbeat_seconds: time between signs of life.
         give_up_seconds: end with an error when the server was out of reach for so long; None: never.
@@ -57,12 +56,13 @@ class LinkSettings:
     give_up_seconds: float | None = None
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 (four of them are the site's side of the link)
     settings: LinkSettings,
     handle: Callable[[RoundInput], RoundOutput],
     stop: threading.Event,
     on_event: Tell,
     describe: Callable[[BaseException], SiteFailure],
+    on_beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve tasks until the server sends ``stop`` or ``stop`` is set.
 
@@ -72,6 +72,7 @@ def run(
         on_event: told ``connected``, ``disconnected`` (with the cause and the seconds until the next
             attempt), ``received``, ``replied``, ``failed``, ``dropped`` and ``stopped``; called from
             two threads.
+        on_beat: called after each heartbeat that the server took.
 
     Raises:
         CannotConnect: the server does not know this site's key, or was away for too long.
@@ -79,14 +80,14 @@ def run(
         SettingsInvalid: the key cannot be read, or the address makes no sense.
     """
     link = _Link(settings, stop, on_event)
-    threading.Thread(target=link.beat, name="heartbeat", daemon=True).start()
+    threading.Thread(target=link.beat, args=(on_beat,), name="heartbeat", daemon=True).start()
     try:
         while not stop.is_set():
             task = link.persist(link.fetch)
             if task is None:
                 continue
             if task.input.kind == "stop":
-                on_event("stopped", {})
+                on_event("stopped", {"cause": "the server says that the run is over"})
                 return
             delivery = _perform(task, handle, describe, link)
             del task
@@ -123,7 +124,9 @@ class _Link:
         self._settings = settings
         self._stop = stop
         self._ended = False
-        self._client = FleetClient(settings.server, settings.key_path, _context(settings))
+        self._client = FleetClient(
+            settings.server, settings.key_path, tls_context(settings.server, settings.root_certificates)
+        )
         self._courier = Courier(self._client, settings.wire)
         self._lock = threading.Lock()
         self._heard = time.monotonic()
@@ -178,14 +181,15 @@ class _Link:
         """Make the reply to ``task`` ready to send."""
         return self._courier.pack(task, header, arrays)
 
-    def beat(self) -> None:
+    def beat(self, on_beat: Callable[[], None]) -> None:
         """Send heartbeats until the link ends; re-activate a node that the server forgot."""
         while not self._stop.wait(self._settings.heartbeat_seconds) and not self._ended:
             try:
                 if self.busy.is_set():
                     self._activate()
-                self._courier.heartbeat(self._settings.heartbeat_seconds, _HEARTBEAT_CALL_SECONDS)
-                self._heard = time.monotonic()
+                if self._courier.heartbeat(self._settings.heartbeat_seconds, _HEARTBEAT_CALL_SECONDS):
+                    self._heard = time.monotonic()
+                    on_beat()
             except (NotRecognised, Unreachable) as error:
                 self._courier.forget(error)
                 if self._up and self.busy.is_set():
@@ -220,9 +224,3 @@ class _Link:
         self._up = False
         self.tell("disconnected", {"cause": str(error), "retry_seconds": round(pause, 2)})
         self._stop.wait(pause)
-
-
-def _context(settings: LinkSettings) -> ssl.SSLContext | None:
-    if settings.root_certificates is None:
-        return None
-    return ssl.create_default_context(cafile=settings.root_certificates)

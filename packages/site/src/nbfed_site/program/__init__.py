@@ -3,6 +3,7 @@
 from .failures import Stopped, describe_failure
 from .partition import Partition
 from .program import Program
+from .source import Slice, read_slice
 from .watch import Progress
 
-__all__ = ["Partition", "Program", "Progress", "Stopped", "describe_failure"]
+__all__ = ["Partition", "Program", "Progress", "Slice", "Stopped", "describe_failure", "read_slice"]

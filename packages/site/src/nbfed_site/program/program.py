@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from ..arrays import ModelAdapter, adapt
@@ -20,6 +20,7 @@ from ..contracts import (
     Scalar,
     SiteCard,
     SiteCodeFailed,
+    TaskRefused,
     derive_seed,
 )
 from .failures import Stopped, code_failure
@@ -53,7 +54,8 @@ class Program:
         on_progress: Callable[[Progress], None],
     ) -> None:
         self._slice = read_slice(folder)
-        self._values = parameter_values(self.manifest, parameters)
+        parameter_values(self.manifest, parameters)
+        self._given = dict(parameters)
         self._partition, self._report = partition, on_progress
         self._module = ModuleType("__main__")
         self._names = self._module.__dict__
@@ -68,18 +70,24 @@ class Program:
         """The slice's manifest."""
         return self._slice.manifest
 
-    def prepare(self, seed: int) -> SiteCard:
+    def prepare(self, seed: int, wished: Mapping[str, Scalar] = MappingProxyType({})) -> SiteCard:
         """Run the setup, data and model blocks, and count the samples.
 
         The data block gets the same random stream at every site: shares of one notebook's data
-        stay disjoint, and a restarted site finds the split that it had.
+        stay disjoint, and a restarted site finds the split that it had. ``wished`` are the server's
+        values of parameters; the site's own stand above them.
 
         Raises:
+            TaskRefused: a wish for a name that is no parameter, or is the site's alone (the data folder).
             SiteCodeFailed: the notebook's code raised, or no sample can be read.
             SiteDataFailed: there is nothing to train on.
         """
+        free = {item.name for item in self.manifest.parameters if item.meaning == "other"}
+        if refused := sorted(wished.keys() - free):
+            raise TaskRefused(f"The server may not set {refused[0]!r} here.")
+        values = parameter_values(self.manifest, {**wished, **self._given})
         self._names.clear()
-        self._names.update(ModuleType("__main__").__dict__ | self._values)
+        self._names.update(ModuleType("__main__").__dict__ | values)
         seed_all(derive_seed(seed, "data"))
         self._run("setup")
         self._run("data")

@@ -1,0 +1,64 @@
+"""What happens at a site, told: as JSON lines to machines, as sentences to the site's operator."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, TextIO
+
+from .contracts import canonical_json
+
+Tell = Callable[[str, Mapping[str, Any]], None]
+_SENTENCES = {
+    "connected": "Connected to {server}",
+    "disconnected": "Not connected, trying again: {cause}",
+    "received": "Round {round}: the server asks to {kind} ({bytes:,} bytes came)",
+    "preparing": "Reading the data",
+    "card": "Shown to the server, counts only: {samples} samples; unreadable {unreadable}",
+    "training": "Round {round}: training",
+    "progress": "Round {round}: {phase}, epoch {epoch} of {epochs}",
+    "evaluated": "Round {round}: evaluated on {examples} samples",
+    "replied": "Sent {bytes:,} bytes",
+    "dropped": "Not sent: {reason}",
+    "failed": "Failed, and said so to the server: {code} {what}",
+    "stopped": "Stopped: {cause}",
+}
+
+
+class EventLog:
+    """JSON lines on a stream of their own: what the notebook prints cannot mix with them."""
+
+    def __init__(self, target: str | int, leave_out: tuple[str, ...] = ()) -> None:
+        self._lock, self._leave_out = threading.Lock(), leave_out
+        self._stream: BinaryIO = open(os.dup(1) if target == 1 else target, "ab", buffering=0)  # noqa: SIM115
+        if target == 1:
+            os.dup2(2, 1)
+
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Write one event at once; a reader that is gone is no error."""
+        if event in self._leave_out:
+            return
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with self._lock, suppress(OSError):
+            self._stream.write(canonical_json({**fields, "event": event, "at": at}) + b"\n")
+
+
+class Narrator:
+    """One line of text for each event that an operator wants to know of, and none twice in a row."""
+
+    def __init__(self, out: TextIO = sys.stderr) -> None:
+        self._out, self._last, self._round = out, "", 0
+
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Tell one event; a reader that is gone is no error."""
+        self._round = fields.get("round", self._round)
+        known = event in _SENTENCES and (event != "progress" or fields["phase"] == "train")
+        text = _SENTENCES[event].format_map({"round": self._round, **fields}) if known else ""
+        if text and text != self._last:
+            self._last = text
+            with suppress(OSError):
+                print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}  {text}", file=self._out, flush=True)

@@ -1,0 +1,73 @@
+"""One look at the server, with no effect there: certificate, clock, and whether it knows this site's key.
+
+Touches of Flower that are not its public API: ``flwr.proto.heartbeat_pb2``.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
+
+from nbfed_site.contracts import CannotConnect
+
+from .fleet import FleetClient, NotRecognised, Unreachable, connect, tls_context
+from .loop import LinkSettings
+
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the server showed.
+
+    Attributes:
+        valid_days: days until its certificate expires; None without TLS.
+        clock_seconds: how far this machine's clock is ahead of the server's; None where it told no time.
+    """
+
+    valid_days: float | None
+    clock_seconds: float | None
+
+
+def look(settings: LinkSettings) -> Probe:
+    """Connect as the site would, proxy and all, and ask for a page that is not there.
+
+    Raises:
+        CannotConnect: with the cause, such as a certificate that is not trusted.
+    """
+    context = tls_context(settings.server, settings.root_certificates)
+    try:
+        connection = connect(settings.server, context, _SECONDS)
+        connection.request("GET", "/")
+        shown = connection.sock.getpeercert() if isinstance(connection.sock, ssl.SSLSocket) else None
+        date = connection.getresponse().headers["Date"]
+        connection.close()
+    except (OSError, HTTPException) as error:
+        raise CannotConnect(f"The server cannot be reached: {error}.", where=settings.server) from error
+    expires = ssl.cert_time_to_seconds(str(shown["notAfter"])) if shown else None
+    there = parsedate_to_datetime(date).timestamp() if date else None
+    return Probe(
+        None if expires is None else (expires - time.time()) / 86400,
+        None if there is None else time.time() - there,
+    )
+
+
+def ask_admission(settings: LinkSettings) -> None:
+    """Make a call that a server answers with a refusal of one kind to known sites, of another to others.
+
+    Raises:
+        CannotConnect: it does not know this site's key, or cannot be reached.
+    """
+    context = tls_context(settings.server, settings.root_certificates)
+    client = FleetClient(settings.server, settings.key_path, context)
+    try:
+        client.call("send-node-heartbeat", SendNodeHeartbeatRequest(), SendNodeHeartbeatResponse, _SECONDS)
+    except NotRecognised:
+        return  # a known key, of a node that is not active: the request names none
+    except Unreachable as error:
+        raise CannotConnect(f"The server cannot be reached: {error}.", where=settings.server) from error

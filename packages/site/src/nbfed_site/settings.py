@@ -1,0 +1,152 @@
+"""What a site process is told: by a settings file, or by flags and the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from .contracts import BadInput, Manifest, Scalar, SettingsInvalid
+from .options import literals
+from .scratch import Scratch
+
+DATA = Path("/data")
+_MadeT = TypeVar("_MadeT")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings file: a JSON object with these keys, all paths absolute.
+
+    Attributes:
+        server: ``host:port`` or ``https://host:port``. name, key: the site's name and private key file.
+        slice: the slice folder. receipts: the receipts file.
+        root_certificates: PEM file of the server's authority; None without TLS.
+        data_path: the site's data, where the notebook takes it as a parameter.
+        parameters: other parameters by name. partition: fields of ``Partition``, to share the
+            notebook's own data. policy: fields of ``ReleasePolicy``.
+        events: file that JSON lines are appended to, or the number of an inherited descriptor; with
+            1, standard output is theirs alone, and what the notebook prints goes to standard error.
+        threads: processor threads for numerical libraries; None leaves them alone.
+        parent_pipe: end when standard input closes, that is when the parent process is gone.
+    """
+
+    server: str
+    name: str
+    key: str
+    slice: str
+    receipts: str
+    root_certificates: str | None = None
+    data_path: str | None = None
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    partition: Mapping[str, Any] | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    events: str | int = os.devnull
+    wire: Literal["fp32", "bf16"] = "fp32"
+    threads: int | None = None
+    heartbeat_seconds: float = 5.0
+    parent_pipe: bool = False
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        BadInput: not a readable JSON object.
+        SettingsInvalid: a key is missing or unknown.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"The settings cannot be read ({type(error).__name__}).", where=str(path)) from error
+    return made(Settings, value)
+
+
+def made(kind: Callable[..., _MadeT], fields: Mapping[str, Any]) -> _MadeT:
+    """``kind`` with ``fields``.
+
+    Raises:
+        SettingsInvalid: a field is missing or unknown.
+    """
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise SettingsInvalid(f"The site's settings do not fit: {error}.") from error
+
+
+def from_options(options: Namespace, scratch: Scratch, manifest: Manifest) -> Settings:
+    """Settings of a container: from its flags and environment.
+
+    Raises:
+        SettingsInvalid: an option is missing, or makes no sense.
+    """
+    for name, how in (("server", "--server URL (NBFED_SERVER)"), ("name", "--name NAME (NBFED_SITE)")):
+        if not getattr(options, name):
+            raise SettingsInvalid(
+                f"The {'site' if name == 'name' else name} is not given.", hint=f"Add {how}."
+            )
+    data = data_folder(options.data, manifest)
+    return Settings(
+        server=server_address(options.server, options.plain_http),
+        name=options.name,
+        key=str(scratch.key),
+        slice=str(options.slice),
+        receipts=str(scratch.receipts),
+        root_certificates=str(options.ca) if options.ca else None,
+        data_path=str(data) if data else None,
+        parameters=literals(dict(options.set)),
+        partition=options.share,
+        policy={"min_examples": options.min_examples, "allow_messages": options.allow_messages},
+        wire=options.wire,
+    )
+
+
+def data_folder(asked: Path | None, manifest: Manifest) -> Path | None:
+    """The folder that the notebook reads: the one asked for, else ``/data`` where that can be meant.
+
+    Raises:
+        SettingsInvalid: the one asked for is not there.
+    """
+    if asked is not None and not asked.is_dir():
+        raise SettingsInvalid(
+            "The data folder is not there.", where=str(asked), hint="Mount it: -v DIR:/data:ro"
+        )
+    taken = any(item.meaning == "data_path" for item in manifest.parameters)
+    return asked or (DATA if taken and DATA.is_dir() else None)
+
+
+def server_address(server: str, plain_http: bool) -> str:
+    """``https://host:port``; or ``host:port`` for plain HTTP, where that is allowed.
+
+    Raises:
+        SettingsInvalid: not a URL, or plain HTTP to another machine without being asked for.
+    """
+    url = urlsplit(server if "//" in server else f"https://{server}")
+    try:
+        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+    except ValueError:
+        port = None
+    if port is None or not url.hostname:
+        hint = "Write it like https://federation.example.org:9092"
+        raise SettingsInvalid(f"{server!r} is not the server's address.", hint=hint)
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    if url.scheme == "https":
+        return f"https://{host}:{port}"
+    if not plain_http and not _is_this_machine(url.hostname):
+        what = "Plain HTTP leaves this machine readable: anyone on the way could read and change models."
+        hint = "Use https://; or --plain-http where something else encrypts, such as a VPN."
+        raise SettingsInvalid(what, where=server, hint=hint)
+    return f"{host}:{port}"
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

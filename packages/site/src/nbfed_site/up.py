@@ -1,0 +1,85 @@
+"""One warm site process, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from .contracts import ReleasePolicy
+from .events import Tell
+from .settings import Settings, made
+
+_GRACE_SECONDS = 10.0
+
+
+def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> None:
+    """Serve tasks until the server says that the run is over, or this process is told to end.
+
+    Args:
+        tell: told what happens, from two threads. on_beat: called after each sign of life.
+
+    Raises:
+        NbfedError: the settings do not fit, or the server refuses this site.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if settings.threads else ():
+        os.environ[name] = str(settings.threads)
+    from . import link
+    from .program import Partition, Program, Stopped
+    from .receipts import Receipts
+    from .worker import Worker
+
+    given = dict(settings.parameters)
+    if settings.data_path is not None:
+        given["data_path"] = settings.data_path
+    share = made(Partition, settings.partition) if settings.partition else None
+    policy = made(ReleasePolicy, settings.policy)
+    program = Program(Path(settings.slice), given, share, lambda progress: tell("progress", asdict(progress)))
+    worker = Worker(program, policy, Receipts(Path(settings.receipts)), tell, settings.name)
+    stop = threading.Event()
+
+    def end(_number: int, _frame: object) -> None:
+        stop.set()
+        if worker.interruptible:
+            raise Stopped
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    if settings.parent_pipe:
+        _follow_parent()
+    certificates = Path(settings.root_certificates) if settings.root_certificates else None
+    connection = link.LinkSettings(
+        settings.server,
+        settings.name,
+        Path(settings.key),
+        certificates,
+        settings.wire,
+        settings.heartbeat_seconds,
+    )
+    try:
+        link.run(connection, worker.handle, stop, tell, worker.describe, on_beat)
+    except Stopped:
+        stop.set()
+    if stop.is_set():
+        tell("stopped", {"cause": "told to end"})
+
+
+def _follow_parent() -> None:
+    """End this process when its standard input closes; the notebook's code reads an empty one."""
+    pipe = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+    def follow() -> None:
+        while os.read(pipe, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE_SECONDS)
+        os._exit(1)  # the main thread hangs in code that takes no signal
+
+    threading.Thread(target=follow, name="parent", daemon=True).start()
