@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from notebook_federator.analysis import analyse
-from notebook_federator.findings import RULES, examine, reference, render
+from notebook_federator.findings import LOCK_RULES, RULES, examine, reference, render
 from notebook_federator.notebook import read
 from notebook_federator.slicing import cut
 
@@ -11,7 +11,7 @@ TESTS = Path(__file__).resolve().parent.parent
 
 if __name__ == "__main__":
     page = TESTS.parent / "docs" / "reference" / "findings.md"
-    page.write_text(reference(RULES), encoding="utf-8")
+    page.write_text(reference((*RULES, *LOCK_RULES)), encoding="utf-8")
     for path in sorted((TESTS / "fixtures" / "notebooks").glob("*.ipynb")):
         if path.stem != "corrupt":
             notebook = read(path)

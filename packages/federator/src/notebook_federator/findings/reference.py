@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .shapes import Rule
+from .shapes import Documented
 
 _HEAD = """# Findings
 
@@ -17,7 +17,7 @@ a **hint** only informs.
 """
 
 
-def reference(rules: Sequence[Rule]) -> str:
+def reference(rules: Sequence[Documented]) -> str:
     """The text of docs/reference/findings.md."""
     rows = [
         f"| [{rule.code}](#{rule.code.lower()}) | {rule.title} | {', '.join(rule.levels)} |" for rule in rules
@@ -25,7 +25,7 @@ def reference(rules: Sequence[Rule]) -> str:
     return _HEAD + "\n".join(rows) + "\n" + "".join(_section(rule) for rule in rules)
 
 
-def _section(rule: Rule) -> str:
+def _section(rule: Documented) -> str:
     return (
         f"\n## {rule.code}\n\n**{rule.title}.** {rule.why}\n\n"
         f"Example:\n\n```python\n{rule.example}\n```\n\nWhat to do: {rule.remedy}\n"

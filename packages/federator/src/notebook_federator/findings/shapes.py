@@ -38,8 +38,8 @@ class Finding:
     next_step: str
 
 
-class Rule(Protocol):
-    """One rule: a class with a code, the words of its documentation, and a check."""
+class Documented(Protocol):
+    """A code and the words of its documentation."""
 
     code: str
     title: str
@@ -47,6 +47,10 @@ class Rule(Protocol):
     why: str
     example: str
     remedy: str
+
+
+class Rule(Documented, Protocol):
+    """One rule: a documented code, and a check."""
 
     def check(self, facts: Facts) -> Iterator[Finding]:
         """Yield what is found; never runs the notebook's code."""

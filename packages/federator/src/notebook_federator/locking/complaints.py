@@ -12,7 +12,7 @@ from .errors import IndexUnreachable, LockUnsolvable, Trouble
 from .runtime import normalised, runtime_requirements
 from .shapes import Target
 
-_NAME = r"`?(?P<{0}>[a-z0-9][a-z0-9._-]*?)(?:\[[^\]]*\])?(?P<{0}_version>[<>=!~][^\s`]*)?`?"
+_NAME = r"`?(?P<{0}>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(?:\[[^\]]*\])?(?P<{0}_version>[<>=!~][^\s`]*)?`?"
 _NO_WHEEL = (
     re.compile(_NAME.format("name") + r" (?:has|have) no (?:usable )?wheels"),
     re.compile(r"Wheels are required for " + _NAME.format("name")),

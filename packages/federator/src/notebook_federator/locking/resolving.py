@@ -77,25 +77,37 @@ def _with_variant(question: Question) -> tuple[Question, tuple[LockedWheel, ...]
     A wheel in a folder comes first, then the indexes that were named, then the one that `uv` knows.
     """
     from .solving import solve
-    from .variants import is_asked_variant, pin_of, pins_from_folders
+    from .variants import no_variant, other_variant, pin_of, pins_from_folders
 
     target, settings = question.target, question.settings
     pins = pins_from_folders(settings.folders, question.requirements, target)
     if pins:
         pinned = replace(question, constraints=pins)
         return pinned, solve(pinned)
-    if settings.beyond_pypi or settings.no_index:
-        plain = replace(question, constraints=pin_of(question.requirements, target))
-        try:
-            wheels = solve(plain)
-        except LockUnsolvable as error:
-            if not any(name.startswith("torch") for name in error.distributions) or settings.no_index:
-                raise
-        else:
-            if is_asked_variant(wheels, target):
-                return plain, wheels
-    backed = replace(question, backend=target.torch)
-    return backed, solve(backed)
+    if settings.beyond_pypi and not settings.no_index:
+        named = replace(question, constraints=pin_of(question.requirements, target))
+        wheels = _unless_torch_lacks(named)
+        if wheels is not None:
+            return named, wheels
+    last = question if settings.no_index else replace(question, backend=target.torch)
+    wheels = solve(last)
+    if other_variant(wheels, target):
+        raise no_variant(target)
+    return last, wheels
+
+
+def _unless_torch_lacks(question: Question) -> tuple[LockedWheel, ...] | None:
+    """The answer; None where only the asked variant of torch is not to be had."""
+    from .solving import solve
+    from .variants import is_asked_variant
+
+    try:
+        wheels = solve(question)
+    except LockUnsolvable as error:
+        if error.kind == "conflict" or error.distributions[:1] != ("torch",):
+            raise
+        return None
+    return wheels if is_asked_variant(wheels, question.target) else None
 
 
 def _roles(
@@ -104,15 +116,15 @@ def _roles(
     """The names that each image needs: the same question for its requirements alone, all versions fixed."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from .solving import solve
+    from .solving import names
 
     fixed = tuple(f"{wheel.name}=={wheel.version}" for wheel in wheels)
+    every = tuple(wheel.name for wheel in wheels)
 
-    def names(role: Role) -> tuple[str, ...]:
+    def of(role: Role) -> tuple[str, ...]:
         lines = needs.requirements[role]
-        if set(lines) == set(question.requirements):
-            return tuple(wheel.name for wheel in wheels)
-        return tuple(wheel.name for wheel in solve(replace(question, requirements=lines, constraints=fixed)))
+        alone = replace(question, requirements=lines, constraints=fixed)
+        return every if set(lines) == set(question.requirements) else names(alone)
 
     with ThreadPoolExecutor() as pool:
-        return dict(zip(needs.requirements, pool.map(names, needs.requirements), strict=True))
+        return dict(zip(needs.requirements, pool.map(of, needs.requirements), strict=True))

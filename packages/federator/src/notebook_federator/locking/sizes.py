@@ -48,6 +48,7 @@ def _local_size(wheel: LockedWheel) -> int:
 
 def _remote_size(url: str) -> int:
     import http.client
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     problem = "it does not tell the size"
@@ -56,7 +57,7 @@ def _remote_size(url: str) -> int:
             with urlopen(Request(url, method="HEAD"), timeout=_SECONDS) as response:
                 length = response.headers.get("Content-Length", "")
         except (OSError, http.client.HTTPException) as error:
-            problem = str(getattr(error, "reason", "") or error)
+            problem = str(error if isinstance(error, HTTPError) else getattr(error, "reason", error))
             continue
         if length.isdigit() and int(length) > 0:
             return int(length)

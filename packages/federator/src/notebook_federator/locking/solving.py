@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from nbfed_site.contracts import SettingsInvalid
+from nbfed_site.contracts import NbfedError, SettingsInvalid
 
 from .choosing import best
 from .complaints import error_of
 from .errors import LockUnsolvable, source_only
 from .files import MACHINES
+from .runtime import normalised
 from .shapes import LockedWheel, Target
 from .sources import Settings
 
@@ -44,61 +46,86 @@ class Question:
 def solve(question: Question) -> tuple[LockedWheel, ...]:
     """One wheel for each distribution, sorted by name.
 
-    Sizes that `uv` does not tell are :data:`UNKNOWN_SIZE`.
-
-    Nothing is built and no code of a package runs: wheels only.
+    Sizes that `uv` does not tell are :data:`UNKNOWN_SIZE`. Nothing is built and no code of a package runs.
 
     Raises:
         LockUnsolvable, IndexUnreachable, SettingsInvalid: as `uv`'s own message says.
     """
-    import tempfile
     import tomllib
 
-    with tempfile.TemporaryDirectory(prefix="nbfed-lock-") as name:
-        folder = Path(name)
+    with _folder() as folder:
         answer = folder / "pylock.toml"
-        _write_inputs(question, folder, answer)
-        _ask(question, folder, answer)
+        _write_preferred(question.preferred, answer)
+        _ask(question, folder, "--format=pylock.toml", f"--output-file={answer}")
         plain = tomllib.loads(answer.read_text(encoding="utf-8"))
     wheels = (_wheel(package, question.target) for package in plain.get("packages", ()))
     return tuple(sorted(wheels, key=lambda wheel: wheel.name))
 
 
-def _write_inputs(question: Question, folder: Path, answer: Path) -> None:
+def names(question: Question) -> tuple[str, ...]:
+    """The normalised names that the answer holds, sorted; from `uv`'s cache where that is enough.
+
+    Raises: as :func:`solve`.
+    """
+    plain = ("--format=requirements.txt", "--no-annotate")
+    with _folder() as folder:
+        try:
+            text = _ask(question, folder, *plain, "--offline")
+        except NbfedError:
+            text = _ask(question, folder, *plain)
+    return tuple(sorted(normalised(line) for line in text.splitlines() if line[:1].isalnum()))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="nbfed-lock-") as name:
+        yield Path(name)
+
+
+def _write_preferred(preferred: Mapping[str, str], answer: Path) -> None:
     """`uv` takes the versions in an output file that is there already as preferences."""
     import tomli_w
 
-    (folder / "requirements.in").write_text("\n".join(question.requirements) + "\n", encoding="utf-8")
-    (folder / "constraints.txt").write_text("\n".join(question.constraints) + "\n", encoding="utf-8")
-    known = [{"name": name, "version": version} for name, version in sorted(question.preferred.items())]
+    known = [{"name": name, "version": version} for name, version in sorted(preferred.items())]
     if known:
         head = {"lock-version": "1.0", "created-by": "notebook-federator", "packages": known}
         answer.write_text(tomli_w.dumps(head), encoding="utf-8")
 
 
-def _ask(question: Question, folder: Path, answer: Path) -> None:
+def _ask(question: Question, folder: Path, *more: str) -> str:
+    """Run `uv pip compile` in its strictest form; what it prints."""
     import subprocess
     import sys
 
-    target = question.target
-    platform = f"{MACHINES[target.platform]}-manylinux_2_{GLIBC}"
+    target, required, fixed = question.target, folder / "requirements.in", folder / "constraints.txt"
+    required.write_text("\n".join(question.requirements) + "\n", encoding="utf-8")
+    fixed.write_text("\n".join(question.constraints) + "\n", encoding="utf-8")
     command = [
-        *(_uv(), "pip", "compile", "--quiet", "--color=never", "--no-progress"),
-        *("--format=pylock.toml", "--no-header", "--only-binary=:all:", "--no-python-downloads"),
-        f"--python={sys.executable}",
+        *(_uv(), "pip", "compile", "--quiet", "--color=never", "--no-progress", "--no-header"),
+        *("--only-binary=:all:", "--no-python-downloads", f"--python={sys.executable}"),
         f"--python-version={target.python}",
-        f"--python-platform={platform}",
-        f"--constraints={folder / 'constraints.txt'}",
+        f"--python-platform={MACHINES[target.platform]}-manylinux_2_{GLIBC}",
+        f"--constraints={fixed}",
         *question.settings.arguments(),
         *([f"--torch-backend={question.backend}"] if question.backend else []),
-        f"--output-file={answer}",
-        str(folder / "requirements.in"),
+        *(*more, str(required)),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "UV_TORCH_BACKEND"}
-    environment |= question.settings.environment or {}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    environment |= question.settings.environment
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        check=False,
+    )
     if done.returncode != 0:
         raise error_of(done.stderr, question.requirements, target)
+    return done.stdout
 
 
 def _uv() -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbfed_site.contracts import SettingsInvalid
@@ -44,7 +44,7 @@ class Settings:
     strategy: str = ""
     no_index: bool = False
     trusted: tuple[str, ...] = ()
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     own_indexes: bool = False
 
     @property

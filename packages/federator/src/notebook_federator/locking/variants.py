@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nbfed_site.contracts import SettingsInvalid
 
 from .choosing import tag_ranks
+from .errors import LockUnsolvable
 from .runtime import normalised
 from .shapes import LockedWheel, Target
 
@@ -54,9 +55,24 @@ def pin_of(requirements: Sequence[str], target: Target) -> tuple[str, ...]:
 
 
 def is_asked_variant(wheels: Sequence[LockedWheel], target: Target) -> bool:
-    """Whether torch, if it is there at all, is of the asked variant."""
-    versions = [wheel.version for wheel in wheels if wheel.name == "torch"]
-    return all(version.partition("+")[2] == target.torch for version in versions)
+    """Whether torch, if it is there at all, is labelled as the asked variant."""
+    return _labels(wheels) <= {target.torch}
+
+
+def other_variant(wheels: Sequence[LockedWheel], target: Target) -> bool:
+    """Whether torch is labelled as another variant; wheels without a label are taken as they come."""
+    return not _labels(wheels) <= {target.torch, ""}
+
+
+def no_variant(target: Target) -> LockUnsolvable:
+    """The error for a variant that nobody has."""
+    what = f"torch is not to be had as {target.torch} for Python {target.python} on {target.platform}."
+    hint = "Take another variant with --torch, or say who has it with --index URL or --wheels FOLDER."
+    return LockUnsolvable(what, hint=hint, kind="no wheel", distributions=("torch",))
+
+
+def _labels(wheels: Sequence[LockedWheel]) -> set[str]:
+    return {wheel.version.partition("+")[2] for wheel in wheels if wheel.name == "torch"}
 
 
 def _variants(folders: Sequence[Path], target: Target) -> Iterator[tuple[str, Version]]:
