@@ -37,7 +37,7 @@ def write_wheel(
     wheel_version: str = "1.0",
     dist_info: str | None = None,
 ) -> LockedWheel:
-    """A wheel with these members, ``WHEEL``, ``METADATA`` and ``RECORD``; ``shuffled`` seeds another order."""
+    """A wheel with these members, ``WHEEL``, ``METADATA`` and ``RECORD``; ``shuffled``: another order."""
     info = dist_info or f"{name}-{version}.dist-info"
     members = dict(files) | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),

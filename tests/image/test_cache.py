@@ -1,4 +1,4 @@
-"""The cache: whole files or none, bounded, shared by processes, never broken by an interruption or a full disk."""
+"""The cache: whole files or none, bounded, shared by processes, unbroken by interruptions and full disks."""
 
 import errno
 import os
@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from nbfed_site.contracts import SettingsInvalid, StorageFull
 from notebook_federator.image.cache import Cache, Pruned, user_cache
 

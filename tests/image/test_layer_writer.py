@@ -13,10 +13,8 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from notebook_federator.image.deflating import MemberDamaged
 from notebook_federator.image.layer_writer import CHUNK, LayerWriter, Written
-
 from small_wheels import noise, text, untarred
 
 

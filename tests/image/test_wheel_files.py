@@ -1,5 +1,6 @@
-"""What a wheel puts where: against the `installer` library, and against wheels that nobody should install."""
+"""What a wheel puts where: against the `installer` library; and wheels that nobody should install."""
 
+import copy
 import csv
 import posixpath
 import zipfile
@@ -7,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from notebook_federator.image import stripping, wheel_zip
 from notebook_federator.image.cache import Cache
 from notebook_federator.image.errors import WheelDamaged
 from notebook_federator.image.layers import make, plan
 from notebook_federator.image.wheel_files import read_wheel, site_packages
 from notebook_federator.locking.shapes import LockedWheel
-
 from small_wheels import locked, noise, silent, text, tree, write_wheel
 
 SITE = site_packages("3.11")
@@ -55,6 +54,7 @@ def installed(wheel: LockedWheel, path: Path, tmp_path: Path) -> dict[str, tuple
     return {
         found.relative_to(root).as_posix(): (found.stat().st_mode & 0o111, found.read_bytes())
         for found in files
+        if "include" not in found.relative_to(root).parts[:3]  # C headers are left out
     }
 
 
@@ -255,16 +255,15 @@ def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
-    wheel = write_wheel(tmp_path, "pkg", {"a": noise(50_000), "b": noise(50_000, 2)})
+    wheel = write_wheel(tmp_path, "pkg", {"a": noise(50_000)})
     path = tmp_path / wheel.filename
-    data = path.read_bytes()
-    small = tmp_path / "small.whl"
-    start = data.index(b"PK\x01\x02")
-    end = bytearray(data[start:])
-    end[-6:-2] = (0).to_bytes(4, "little")  # the directory comes first, and claims members that are not there
-    small.write_bytes(bytes(end))
-    with pytest.raises(WheelDamaged, match="overlap|not a zip file"):
-        read_wheel(small, locked(small, "pkg"), "3.11")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b", b"")
+        again = copy.copy(archive.getinfo("a"))
+        again.filename = again.orig_filename = "c"
+        archive.filelist.append(again)
+    with pytest.raises(WheelDamaged, match="overlap"):
+        read_wheel(path, locked(path, "pkg"), "3.11")
 
 
 def test_a_compression_that_wheels_do_not_use_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbfed_site.contracts import StorageFull
 
@@ -21,6 +21,7 @@ from .meter import Meter, Progress, layer_event
 from .shapes import LAYER, Descriptor, FileContent, Layer
 
 if TYPE_CHECKING:
+    from .layer_writer import Written
     from .wheel_files import LeftOut
 
 BUILDER = "1"  # another number wherever the bytes of a layer change
@@ -36,6 +37,14 @@ class LayerPlan:
     title: str
     wheels: tuple[LockedWheel, ...]
     python: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What is written down beside a layer when it is made."""
+
+    written: Written
+    left_out: tuple[LeftOut, ...]
 
 
 def plan(wheels: Sequence[LockedWheel], python: str) -> tuple[LayerPlan, ...]:
@@ -66,12 +75,12 @@ def _title(wheels: Sequence[LockedWheel]) -> str:
 
 def cached(plan: LayerPlan, cache: Cache) -> Layer | None:
     """The layer where it was made before; its bytes are not read: see :func:`verified`."""
-    written, blob = _noted(plan.key, cache), cache.find("layers", _blob(plan.key))
-    if written is None or blob is None or blob.stat().st_size != written["size"]:
+    note, blob = _noted(plan.key, cache), cache.find("layers", _blob(plan.key))
+    if note is None or blob is None or blob.stat().st_size != note.written.size:
         return None
-    descriptor = Descriptor(LAYER, written["digest"], written["size"])
-    content = FileContent(blob)
-    return Layer(descriptor, written["diff_id"], written["unpacked"], plan.title, content, plan.key)
+    written = note.written
+    descriptor = Descriptor(LAYER, written.digest, written.size)
+    return Layer(descriptor, written.diff_id, written.unpacked, plan.title, FileContent(blob), plan.key)
 
 
 def verified(layer: Layer) -> bool:
@@ -91,10 +100,8 @@ def forget(key: str, cache: Cache) -> None:
 
 def left_out(plans: Iterable[LayerPlan], cache: Cache) -> tuple[LeftOut, ...]:
     """What the layers do not hold of their wheels; nothing is known of layers that were not made here."""
-    from .wheel_files import LeftOut
-
     notes = (_noted(plan.key, cache) for plan in plans)
-    return tuple(LeftOut(**entry) for note in notes if note is not None for entry in note["left_out"])
+    return tuple(each for note in notes if note is not None for each in note.left_out)
 
 
 def make(plan: LayerPlan, cache: Cache, progress: Progress) -> Layer:
@@ -122,9 +129,8 @@ def _made(plan: LayerPlan, cache: Cache, progress: Progress) -> Layer:
     meter = Meter(progress, plan.title, "making", sum(wheel.size for wheel in plan.wheels))
     with cache.making("layers", _blob(plan.key)) as making, making.open("wb") as out:
         written, left = write_layer(dict(zip(paths, plan.wheels, strict=True)), plan.python, out, meter.add)
-    note = {**asdict(written), "left_out": [asdict(each) for each in left]}
     with cache.making("layers", _note(plan.key)) as making:
-        making.write_text(json.dumps(note), "utf-8")
+        making.write_text(json.dumps(asdict(_Note(written, left))), "utf-8")
     progress(layer_event(plan.title, "made", written.size, written.size))
     made = cached(plan, cache)
     if made is None:
@@ -144,16 +150,19 @@ def _fetched(plan: LayerPlan, cache: Cache, progress: Progress) -> list[Path]:
             raise
 
 
-def _noted(key: str, cache: Cache) -> dict[str, Any] | None:
-    """What was written down when the layer was made."""
+def _noted(key: str, cache: Cache) -> _Note | None:
+    from .layer_writer import Written
+    from .wheel_files import LeftOut
+
     path = cache.find("layers", _note(key))
     if path is None:
         return None
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    except (ValueError, OSError):
+        found = json.loads(path.read_bytes())
+        left = tuple(LeftOut(**each) for each in found["left_out"])
+        return _Note(Written(**found["written"]), left)
+    except (ValueError, OSError, TypeError, KeyError):  # not as this version writes it
         return None
-    return found
 
 
 def _blob(key: str) -> str:
