@@ -99,7 +99,7 @@ def settle(
     from .image import base_image
 
     known = locking.read(path) if path.exists() else None
-    needs = _needs(manifest)
+    needs = needs_of(manifest)
     reference = asked.base or (known and known.target.base) or base_image.default_base(_author_python())
     base = base_image.resolve(reference, _platform(asked.platform), cache, connect)
     torch = asked.torch or (known.target.torch if known else "cpu")
@@ -126,7 +126,8 @@ def _required(known: Lock | None, path: Path, needs: Needs, target: Target) -> L
     return known
 
 
-def _needs(manifest: Manifest) -> Needs:
+def needs_of(manifest: Manifest) -> Needs:
+    """What both images of a slice need: their own runtime, and for the client what the slice imports."""
     server, client = locking.runtime_requirements("server"), locking.runtime_requirements("client")
     requirements: dict[locking.Role, tuple[str, ...]] = {
         "server": server,

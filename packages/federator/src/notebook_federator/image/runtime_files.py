@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
-import nbfed_site
+from .. import __version__
 
 from .shapes import Role
 
@@ -13,12 +14,12 @@ SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")
 
 def runtime_files(role: Role) -> dict[str, bytes]:
     """Path below ``site-packages`` -> bytes; the same bytes wherever the same version is installed."""
-    site = Path(nbfed_site.__file__).parent
+    site = _folder("nbfed_site")
     found = {f"nbfed_site/{name}": data for name, data in _sources(site, "").items()}
     found |= _metadata("nbfed-site")
     if role == "client":
         return found
-    federator = Path(__file__).parents[1]
+    federator = _folder("notebook_federator")
     found["notebook_federator/__init__.py"] = (federator / "__init__.py").read_bytes()
     for room in SERVER_ROOMS:
         found |= {f"notebook_federator/{name}": data for name, data in _sources(federator, room).items()}
@@ -27,12 +28,16 @@ def runtime_files(role: Role) -> dict[str, bytes]:
 
 def runtime_version() -> str:
     """The version of Notebook Federator that the images run."""
-    return nbfed_site.__version__  # both packages have one version
+    return __version__
+
+
+def _folder(package: str) -> Path:
+    return Path(str(files(package)))
 
 
 def _sources(root: Path, below: str) -> dict[str, bytes]:
-    files = sorted((root / below).rglob("*.py"))
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    found = sorted((root / below).rglob("*.py"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def _metadata(distribution: str) -> dict[str, bytes]:
