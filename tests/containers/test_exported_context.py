@@ -7,10 +7,11 @@ import hashlib
 import http.server
 import json
 import platform
+import shutil
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ SLICE = {"slice.py": b"x = 1\n", "manifest.json": b"{}", "lib/more.py": b"y = 2\
 RUNTIME = {
     "nbfed_site/__init__.py": b"",
     "nbfed_site/__main__.py": RUN,
-    "nbfed_site-1.dist-info/METADATA": b"Metadata-Version: 2.1\nName: nbfed-site\nVersion: 1\n",
+    "nbfed_site-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: nbfed-site\nVersion: 1.0\n",
 }
 CONFIGURATION: dict[str, Any] = {
     "User": "65532:65532",
@@ -124,7 +125,10 @@ class Exported:
 
 @pytest.fixture
 def exported(tmp_path: Path, serve: Serve, debian_base: str) -> Exported:
-    """A client's context: wheels on two hosts and in a folder; files for no other user."""
+    """A client's context: wheels on two hosts and in a folder; files for no other user.
+
+    One wheel is called pip, as a lock's may be: the pip that installs must leave it alone.
+    """
     places = {name: tmp_path / name for name in ("index", "other", "own")}
     for place in places.values():
         place.mkdir()
@@ -175,45 +179,70 @@ def installed(folders: Iterable[Path]) -> set[str]:
     return {name for name in found if not name.endswith("/RECORD")}
 
 
-def build(engine: Engine, exported: Exported, options: Sequence[str]) -> str:
-    """Build the context; wheels come from the loopback only."""
+def build(engine: Engine, exported: Exported, *options: str) -> str:
+    """Build the context with wheels from the loopback only; returns the image's name."""
     image = f"nbfed-exported-{engine.name}:test"
-    own = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--tls-verify=false", "--layers=false")
-    here = own if engine.name == "podman" else ()
-    words = ("build", "--network=host", "--tag", image, *here, *options, str(exported.folder))
-    engine(*words, timeout=180)
+    engine("build", "--network=host", "--tag", image, *options, str(exported.folder), timeout=240)
     return image
 
 
-def choices(engine: Engine, exported: Exported, folder: Path) -> list[str]:
-    """Where pip looks: as a secret for Docker, as build arguments for Podman."""
-    if engine.name == "podman":
-        return ["--build-arg", f"PIP_FIND_LINKS={exported.find_links}", "--build-arg", "PIP_NO_INDEX=1"]
-    (folder / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {exported.find_links}\n")
-    return ["--secret", f"id=pip,src={folder}/pip.conf"]
+def require_equivalent(engine: Engine, image: str, exported: Exported) -> None:
+    """The image runs as a hospital runs it, and holds what ours would hold, set up as ours would be."""
+    assert engine.run(image, "up", options=["--network=none"]).stdout.split() == RAN
+    look = ["--network=none", "--entrypoint=/usr/bin/python3"]
+    found = json.loads(engine.run(image, "-I", "-c", LOOK, options=look).stdout)
+    assert {name for name in found["files"] if not name.endswith(NOTES)} == exported.names
+    assert found["distributions"] == dict.fromkeys(("alpha", "beta", "gamma", "pip", "nbfed-site"), "1.0")
+    assert (found["scratch"], found["data"]) == ("0o41777", "0o40755")
+    config = json.loads(engine("image", "inspect", image).stdout)[0]["Config"]
+    assert {name: config[name] for name in PLAIN} == PLAIN
+    assert CONFIGURATION["Labels"].items() <= config["Labels"].items()
+    assert set(CONFIGURATION["Env"]) <= set(config["Env"])
+    history = engine("history", "--no-trunc", image).stdout
+    assert exported.find_links not in history
+    assert "PIP_" not in history
 
 
-def test_the_built_image_is_equivalent(engine: Engine, exported: Exported, tmp_path: Path) -> None:
-    image = build(engine, exported, choices(engine, exported, tmp_path))
+def pip_settings(exported: Exported) -> tuple[str, str]:
+    """The option that gives Docker the tests' index as a secret."""
+    path = exported.folder.parent / "pip.conf"
+    path.write_text(f"[global]\nno-index = true\nfind-links = {exported.find_links}\n")
+    return "--secret", f"id=pip,src={path}"
+
+
+def test_docker_builds_an_equivalent_image(docker: Engine, exported: Exported) -> None:
+    image = build(docker, exported, *pip_settings(exported))
     try:
-        assert engine.run(image, "up", options=["--network=none"]).stdout.split() == RAN
-        look = ["--network=none", "--entrypoint=/usr/bin/python3"]
-        found = json.loads(engine.run(image, "-I", "-c", LOOK, options=look).stdout)
-        assert {name for name in found["files"] if not name.endswith(NOTES)} == exported.names
-        assert found["distributions"] == {
-            "alpha": "1.0",
-            "beta": "1.0",
-            "gamma": "1.0",
-            "nbfed-site": "1",
-            "pip": "1.0",
-        }
-        assert (found["scratch"], found["data"]) == ("0o41777", "0o40755")
-        config = json.loads(engine("image", "inspect", image).stdout)[0]["Config"]
-        assert {name: config[name] for name in CONFIGURATION if name not in {"Env", "Labels"}} == PLAIN
-        assert CONFIGURATION["Labels"].items() <= config["Labels"].items()
-        assert set(CONFIGURATION["Env"]) <= set(config["Env"])
-        history = engine("history", "--no-trunc", image).stdout
-        assert exported.find_links not in history
-        assert "PIP_" not in history
+        require_equivalent(docker, image, exported)
     finally:
-        engine("image", "rm", "--force", image, check=False)
+        docker("image", "rm", "--force", image, check=False)
+
+
+def test_docker_refuses_a_wheel_that_is_not_the_locked_one(docker: Engine, exported: Exported) -> None:
+    path = exported.folder / "requirements.txt"
+    lines = path.read_text().splitlines()
+    lines[-1] = f"    --hash=sha256:{'0' * 64}"
+    path.write_text("\n".join(lines))
+    words = ("build", "--network=host", *pip_settings(exported), str(exported.folder))
+    found = docker(*words, check=False, timeout=240)
+    assert found.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in found.stderr
+
+
+def test_podman_builds_one_with_an_installer_of_another_layout(
+    podman: Engine, exported: Exported, tmp_path: Path, debian_base: str
+) -> None:
+    own = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--tls-verify=false", "--layers=false")
+    pip = Path(pytest.importorskip("pip").__file__).parent
+    shutil.copytree(pip, tmp_path / "installer" / "pip")
+    (tmp_path / "installer" / "Dockerfile").write_text(
+        f"FROM {debian_base}\n"
+        "COPY pip /usr/lib/python3/dist-packages/pip\n"
+        "RUN mkdir -p /opt/bin && ln -s /usr/bin/python3 /opt/bin/python3\n"
+        "ENV PATH=/opt/bin:/usr/bin:/bin\n"
+    )
+    installer = "localhost/nbfed-installer:test"
+    podman("build", "--tag", installer, *own, str(tmp_path / "installer"))
+    pairs = (f"INSTALLER={installer}", f"PIP_FIND_LINKS={exported.find_links}", "PIP_NO_INDEX=1")
+    image = build(podman, exported, *own, *(word for pair in pairs for word in ("--build-arg", pair)))
+    require_equivalent(podman, image, exported)

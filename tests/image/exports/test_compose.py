@@ -15,6 +15,11 @@ from nbfed_site.contracts import BadInput
 from notebook_federator.image.exports.compose import Site, files
 
 IMAGE = "registry.example/demo:client-v1@sha256:" + "7" * 64
+OPERATORS = {
+    "NBFED_SERVER": "https://server.example:9092",
+    "NBFED_SITE": "clinic-a",
+    "NBFED_CA": "/etc/nbfed/authority.pem",
+}
 ODD = 'a $HOME ${X} "b" é: #'
 
 
@@ -48,7 +53,7 @@ def config(folder: Path, site: Site, environment: Mapping[str, str]) -> subproce
 
 
 def service(folder: Path, site: Site, **environment: str) -> dict[str, Any]:
-    found = config(folder, site, {"NBFED_DATA": str(folder), **environment})
+    found = config(folder, site, {**OPERATORS, "NBFED_DATA": str(folder), **environment})
     assert found.returncode == 0, found.stderr
     read: dict[str, Any] = yaml.safe_load(found.stdout)["services"]["site"]
     return read
@@ -69,16 +74,21 @@ def test_the_site_is_closed(tmp_path: Path) -> None:
 
 
 def test_data_can_be_read_and_scratch_written(tmp_path: Path) -> None:
-    data, scratch = service(tmp_path, Site(IMAGE))["volumes"]
+    data, authority, scratch = service(tmp_path, Site(IMAGE))["volumes"]
     assert (data["source"], data["target"], data["read_only"]) == (str(tmp_path), "/data", True)
     assert (scratch["type"], scratch["target"]) == ("volume", "/scratch")
     assert not scratch.get("read_only")
+    assert (authority["source"], authority["read_only"]) == (OPERATORS["NBFED_CA"], True)
+    assert authority["target"] == service(tmp_path, Site(IMAGE))["environment"]["NBFED_CA"]
 
 
-def test_the_operator_is_told_that_the_data_folder_is_missing(tmp_path: Path) -> None:
-    found = config(tmp_path, Site(IMAGE), {})
+@pytest.mark.parametrize("name", sorted({"NBFED_DATA", *OPERATORS}))
+def test_the_operator_is_told_what_is_not_set(tmp_path: Path, name: str) -> None:
+    given = {**OPERATORS, "NBFED_DATA": str(tmp_path)}
+    del given[name]
+    found = config(tmp_path, Site(IMAGE), given)
     assert found.returncode != 0
-    assert "set NBFED_DATA to the folder with the data of this site" in found.stderr
+    assert f"set {name} to the " in found.stderr
 
 
 def test_the_operator_may_change_user_and_shared_memory(tmp_path: Path) -> None:
@@ -88,9 +98,9 @@ def test_the_operator_may_change_user_and_shared_memory(tmp_path: Path) -> None:
 
 
 def test_variables_reach_the_container_as_they_are(tmp_path: Path) -> None:
-    given = {"NBFED_SERVER": "https://server.example:9092", "ODD": ODD, "TAKEN": None}
+    given = {"NBFED_SERVER": "https://fixed.example:9092", "ODD": ODD, "TAKEN": None}
     found = service(tmp_path, Site(IMAGE, environment=given), TAKEN="from outside")["environment"]
-    assert found["NBFED_SERVER"] == "https://server.example:9092"
+    assert (found["NBFED_SERVER"], found["NBFED_SITE"]) == ("https://fixed.example:9092", "clinic-a")
     assert found["ODD"].replace("$$", "$") == ODD  # Compose writes what it does not interpolate with $$
     assert found["TAKEN"] in {None, "from outside"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbfed_site.contracts import BadInput
-from notebook_federator.image.assembling import code_layer
+from nbfed_site.contracts import BadInput, Manifest, Names
+from notebook_federator.image.assembling import Identity, code_layer, configuration
 from notebook_federator.image.base_image import BaseImage, Python
 from notebook_federator.image.exports.dockerfile import Recipe, build_context
 from notebook_federator.image.exports.instructions import instructions
-from notebook_federator.image.shapes import Platform
+from notebook_federator.image.shapes import ROLES, Platform
 from notebook_federator.locking import Lock, LockedWheel, Needs, Role, Target
 
 REFERENCE = "registry.example/python@sha256:" + "5" * 64
@@ -158,3 +159,15 @@ def test_a_context_survives_the_gitignore_of_a_python_project(tmp_path: Path) ->
         check=False,
     )
     assert ignored.stdout == ""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_all_that_our_images_say_and_do_is_written(role: Role) -> None:
+    manifest = Manifest("model.ipynb", "sha256:aa", "sha256:bb", "function", "torch", (), (), Names("net"))
+    config = configuration(Identity(role, manifest, "sha256:dd", "cu128", "0.1.0"), BASE)
+    text = "\n".join(instructions(config))
+    assert json.dumps(config["Entrypoint"]) in text
+    assert all(f'{name}="{value}"' in text for name, value in config["Labels"].items())
+    assert all(f'{one.partition("=")[0]}="{one.partition("=")[2]}"' in text for one in config["Env"])
+    assert "HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD" in text
+    assert ("EXPOSE" in text) == (role == "server")

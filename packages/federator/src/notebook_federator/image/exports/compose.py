@@ -11,12 +11,17 @@ from nbfed_site.contracts import BadInput
 
 _SITE = """# One site of a federation. Needs Docker Compose 1.29 or later, or the compose plugin.
 #
-#   NBFED_DATA=/path/to/data docker compose@files@ up --detach
+#   docker compose@files@ run --rm site key       prints the line that the coordinator needs
+#   docker compose@files@ run --rm site doctor    looks for whatever could keep the site from training
+#   docker compose@files@ up --detach
 #
 # Settings, from the environment or a file .env beside this one:
-#   NBFED_DATA   folder with this site's data; the container can only read it
-#   NBFED_USER   UID:GID that may read the data (default @user@); needs no account in the image
-#   NBFED_SHM    shared memory for data loaders (default @shm@)
+#   NBFED_SERVER   address of the coordinator's server, https://HOST:PORT
+#   NBFED_SITE     name of this site
+#   NBFED_CA       file with the certificate of the server's authority
+#   NBFED_DATA     folder with this site's data; the container can only read it
+#   NBFED_USER     UID:GID that may read the data (default @user@); needs no account in the image
+#   NBFED_SHM      shared memory for data loaders (default @shm@)
 # The container opens no port. It can write to the volume "scratch" alone.
 services:
   site:
@@ -37,6 +42,10 @@ services:
         source: ${NBFED_DATA:?set NBFED_DATA to the folder with the data of this site}
         target: /data
         read_only: true
+      - type: bind
+        source: ${NBFED_CA:?set NBFED_CA to the file with the certificate of the authority}
+        target: @authority@
+        read_only: true
       - type: volume
         source: scratch
         target: /scratch
@@ -53,7 +62,7 @@ volumes:
 _GPU = """# Beside compose.yml, on a machine with NVIDIA devices and the NVIDIA Container Toolkit. On any
 # other machine Compose refuses to start it, which is why it is a file of its own.
 #
-#   NBFED_DATA=/path/to/data docker compose -f compose.yml -f compose.gpu.yml up --detach
+#   docker compose -f compose.yml -f compose.gpu.yml up --detach
 services:
   site:
     deploy:
@@ -65,6 +74,12 @@ services:
               capabilities: [gpu]
 """
 
+_AUTHORITY = "/run/nbfed/authority.pem"  # in the container
+_OPERATORS = {
+    "NBFED_SERVER": "${NBFED_SERVER:?set NBFED_SERVER to the address of the server, https://HOST:PORT}",
+    "NBFED_SITE": "${NBFED_SITE:?set NBFED_SITE to the name of this site}",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -74,7 +89,8 @@ class Site:
         image: the client image by digest: ``registry/repository@sha256:...``, with or without a tag.
         command: what follows the image's entry point.
         healthy: the whole command of the health check.
-        environment: variables by name; ``None`` takes the operator's own value.
+        environment: more variables by name, or other values for ``NBFED_SERVER`` and ``NBFED_SITE``, which
+            the operator gives otherwise; ``None`` takes the operator's own value, if there is one.
         gpus: NVIDIA devices to reserve: a count, or ``"all"``; 0 without.
         user: ``UID:GID``. shared_memory: size as Compose writes it, ``2g``.
     """
@@ -105,6 +121,7 @@ def files(site: Site) -> dict[str, bytes]:
         "command": _words(site.command),
         "healthy": _words(["CMD", *site.healthy]),
         "environment": _environment(site.environment),
+        "authority": _AUTHORITY,
         "user": site.user,
         "shm": site.shared_memory,
         "count": str(site.gpus),
@@ -118,13 +135,9 @@ def _filled(template: str, values: Mapping[str, str]) -> bytes:
 
 
 def _environment(variables: Mapping[str, str | None]) -> str:
-    if not variables:
-        return " {}"
-    lines = (
-        f"\n      {_text(name)}: {'null' if value is None else _text(value)}"
-        for name, value in sorted(variables.items())
-    )
-    return "".join(lines)
+    given = {name: "null" if value is None else _text(value) for name, value in variables.items()}
+    lines = _OPERATORS | {"NBFED_CA": _AUTHORITY} | given
+    return "".join(f"\n      {name}: {value}" for name, value in lines.items())
 
 
 def _words(command: Sequence[str]) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbfed_site.contracts import BadInput
 
-_KNOWN = frozenset(
-    {"Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "WorkingDir"}
-)
 _DURATIONS = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start-period"}
 _SECOND = 1_000_000_000  # in the nanoseconds of Docker's image configuration
 
@@ -21,29 +18,17 @@ def instructions(configuration: Mapping[str, Any]) -> list[str]:
     Raises:
         BadInput: a field or value that cannot be written in a Dockerfile.
     """
-    unknown = sorted(name for name, value in configuration.items() if value and name not in _KNOWN)
-    if unknown:
+    given = {name: value for name, value in configuration.items() if value}
+    if unknown := sorted(given.keys() - _WRITERS.keys()):
         raise BadInput(f"A Dockerfile is not written with the image setting {unknown[0]}.")
-    get = configuration.get
-    environment = (line.split("=", 1) for line in get("Env") or ())
-    return [
-        *_pairs("LABEL", (get("Labels") or {}).items()),
-        *_pairs("ENV", environment),
-        *(f"EXPOSE {port}" for port in sorted(get("ExposedPorts") or ())),
-        *([f"STOPSIGNAL {get('StopSignal')}"] if get("StopSignal") else []),
-        *([f"WORKDIR {get('WorkingDir')}"] if get("WorkingDir") else []),
-        *([f"USER {get('User')}"] if get("User") else []),
-        *([_healthcheck(get("Healthcheck"))] if get("Healthcheck") else []),
-        *([f"ENTRYPOINT {_words(get('Entrypoint'))}"] if get("Entrypoint") else []),
-        *([f"CMD {_words(get('Cmd'))}"] if get("Cmd") else []),
-    ]
+    return [line for name, write in _WRITERS.items() if name in given for line in write(given[name])]
 
 
-def _pairs(instruction: str, pairs: Any) -> list[str]:
-    """One instruction with a pair a line, so that it makes one entry in the image's history."""
+def _pairs(instruction: str, pairs: Iterable[Sequence[str]]) -> list[str]:
+    """One instruction for all, so that it makes one entry in the image's history."""
     written = [f"{name}={_quoted(name, value)}" for name, value in pairs]
     indent = " " * (len(instruction) + 1)
-    return [f"{instruction} " + f" \\\n{indent}".join(written)] if written else []
+    return [f"{instruction} " + f" \\\n{indent}".join(written)]
 
 
 def _quoted(name: str, value: str) -> str:
@@ -74,3 +59,16 @@ def _healthcheck(check: Mapping[str, Any]) -> str:
     ]
     retries = [f"--retries={check['Retries']}"] if check.get("Retries") else []
     return " ".join(["HEALTHCHECK", *options, *retries, "CMD", _words(command)])
+
+
+_WRITERS: Mapping[str, Callable[[Any], list[str]]] = {
+    "Labels": lambda pairs: _pairs("LABEL", pairs.items()),
+    "Env": lambda lines: _pairs("ENV", (line.split("=", 1) for line in lines)),
+    "ExposedPorts": lambda ports: [f"EXPOSE {port}" for port in sorted(ports)],
+    "StopSignal": lambda signal: [f"STOPSIGNAL {signal}"],
+    "WorkingDir": lambda folder: [f"WORKDIR {folder}"],
+    "User": lambda user: [f"USER {user}"],
+    "Healthcheck": lambda check: [_healthcheck(check)],
+    "Entrypoint": lambda command: [f"ENTRYPOINT {_words(command)}"],
+    "Cmd": lambda command: [f"CMD {_words(command)}"],
+}
