@@ -7,7 +7,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from .shapes import Layer
 
@@ -141,8 +141,9 @@ def _names(layer: Layer) -> Iterator[_Name]:
     from isal import igzip
 
     with layer.content.open() as stream:
-        packed = layer.descriptor.media_type.endswith("gzip")
-        plain = cast(BinaryIO, igzip.open(stream, "rb")) if packed else stream
+        plain: Any = stream
+        if layer.descriptor.media_type.endswith("gzip"):
+            plain = igzip.open(stream, "rb")  # type: ignore[no-untyped-call]
         with tarfile.open(fileobj=plain, mode="r|") as archive:
             for item in archive:
                 name = posixpath.normpath(item.name).lstrip("/")

@@ -77,6 +77,18 @@ class Push:
         if before is None or (before.done() and before.exception() is not None):
             self._uploads[digest] = self._started(lambda: self._send(layer))
 
+    def known(self, key: str) -> Layer | None:
+        """The layer that was made from ``key``, where the registry has it.
+
+        Raises:
+            RegistryUnreachable, RegistryBusy, RegistryFailed: there is no answer.
+        """
+        for repository in dict.fromkeys((self._shared, self._repository)):
+            found = layer_index.find(self._registry, repository, key)
+            if found is not None:
+                return found
+        return None
+
     def finish(self, image: BuiltImage, tag: str, *, replace: bool) -> str:
         """Wait for the image's layers, push configuration and manifest, and let ``tag`` name it; its digest.
 
@@ -136,10 +148,10 @@ class Push:
         titled = replace(described, annotations={**described.annotations, TITLE: layer.title})
         keyed = replace(layer, descriptor=titled, key=layer.key or self._base_key(layer))
         sources = self._same_registry(layer)
-        if self._registry.has_blob(self._repository, described.digest, writing=True):
-            self._tell(keyed, "present")
-        elif not keyed.key:
+        if not keyed.key:
             self._push(self._repository, keyed, sources)
+        elif self._registry.has_blob(self._repository, described.digest, writing=True):
+            self._tell(keyed, "present")
         elif not self._share(keyed, sources):
             self._push(self._repository, keyed, sources)
             layer_index.record(self._registry, self._repository, keyed)

@@ -13,7 +13,7 @@ from ..shapes import INDEX, MANIFEST, Attachment, BytesContent, Content, Descrip
 from . import referrers, uploading
 from .authorization import Scope, pulling, pushing
 from .content import new_hash, open_blob
-from .reading import Progress
+from .reading import Progress, Source
 from .reference import DOCKER_HUB
 from .session import Session
 from .transport import PATIENT, Answer, Patience, Request
@@ -105,6 +105,7 @@ class Registry:
             BlobDamaged: the content is not what the descriptor says; nothing is stored.
         """
         if self.has_blob(repository, descriptor.digest, writing=True):
+            Source(descriptor, content, progress).tell("present")
             return "present"
         return uploading.put(self._session, repository, descriptor, content, mount_from, progress)
 

@@ -80,6 +80,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     return found
 
 
+def _mapping(found: Any) -> Mapping[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
 def _unreadable(path: Path) -> SettingsInvalid:
     hint = "mend it, or move it away and log in again"
     return SettingsInvalid("a file of registry credentials is not a JSON object", where=str(path), hint=hint)
@@ -88,7 +92,7 @@ def _unreadable(path: Path) -> SettingsInvalid:
 def _from_helpers(
     settings: Mapping[str, Any], registry: str, environment: Mapping[str, str]
 ) -> Credentials | None:
-    helpers = settings.get("credHelpers") or {}
+    helpers = _mapping(settings.get("credHelpers"))
     named = next((name for key, name in helpers.items() if _is_key(key, registry)), None)
     for name in (named, settings.get("credsStore")):
         if name and (found := _from_helper(str(name), registry, environment)):
@@ -125,9 +129,9 @@ def _from_helper(name: str, registry: str, environment: Mapping[str, str]) -> Cr
 
 
 def _from_file(settings: Mapping[str, Any], registry: str, path: Path) -> Credentials | None:
-    entries = settings.get("auths") or {}
+    entries = _mapping(settings.get("auths"))
     for key in sorted(entries, key=lambda key: (key != registry, key.count("/"), key)):
-        if _is_key(key, registry) and (found := _entry(entries[key] or {}, str(path))):
+        if _is_key(key, registry) and (found := _entry(_mapping(entries[key]), str(path))):
             return found
     return None
 

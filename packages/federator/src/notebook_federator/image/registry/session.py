@@ -66,7 +66,7 @@ class Session:
             found = once(own)
             if not isinstance(found, Answer):
                 return found
-            if self._scheme == "http" and found.status == 400 and any(w in found.data for w in _WRONG_SCHEME):
+            if found.status == 400 and self._wants_https(found):
                 self._scheme = "https"
             elif challenged or found.status != 401:
                 return found
@@ -74,6 +74,13 @@ class Session:
                 challenged = True
             else:
                 return found
+
+    def _wants_https(self, answer: Answer) -> bool:
+        """Whether the server says that it does not speak HTTP; the answer to a HEAD has no words."""
+        if self._scheme == "https":
+            return False
+        words = answer.data or self.transport.send(Request("GET", self.address("/v2/"))).data
+        return any(told in words for told in _WRONG_SCHEME)
 
     def _own(self, request: Request, scopes: tuple[Scope, ...]) -> Request:
         """The request with its whole address and, where it goes to this registry, the caller's right."""

@@ -107,14 +107,14 @@ class Transport:
         Raises:
             RegistryUnreachable, RegistryFailed: there is no answer.
         """
-        return self._tried(lambda: _whole(self._request(request), request.url), request.attempts)
+        return self._tried(lambda: _whole(*self._request(request)), request.attempts)
 
     def stream(self, request: Request) -> urllib3.BaseHTTPResponse | Answer:
         """An open response of status 200 or 206; else the answer as :meth:`send` gives it."""
 
         def once() -> urllib3.BaseHTTPResponse | Answer:
-            response = self._request(request)
-            return response if response.status in (200, 206) else _whole(response, request.url)
+            response, url = self._request(request)
+            return response if response.status in (200, 206) else _whole(response, url)
 
         return self._tried(once, request.attempts)
 
@@ -151,18 +151,19 @@ class Transport:
             error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError
         )
 
-    def _request(self, request: Request) -> urllib3.BaseHTTPResponse:
+    def _request(self, request: Request) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """The response after redirections, and the address that gave it."""
         for _ in range(_MOST_REDIRECTS):
             response = self._once(request)
             target = _redirection(request, response)
             if target is None:
-                return response
+                return response, request.url
             response.drain_conn()
             headers = dict(request.headers)
             if origin(target) != origin(request.url):
                 headers.pop("Authorization", None)
             request = replace(request, url=target, headers=headers)
-        return self._once(request)
+        return self._once(request), request.url
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
         import urllib3
@@ -202,7 +203,7 @@ def _whole(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
     if response.read(1):
         response.close()
     response.release_conn()
-    return Answer(response.status, response.headers, data, response.url or url)
+    return Answer(response.status, response.headers, data, url)
 
 
 def _redirection(request: Request, response: urllib3.BaseHTTPResponse) -> str | None:
