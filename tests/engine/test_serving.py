@@ -1,6 +1,5 @@
 """The programs of the two images, as real processes over TLS: ``serve``, and three times ``up``."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -17,11 +16,7 @@ from notebook_federator import api, slicing, templates
 from notebook_federator.federation import RunFolder
 from notebook_federator.ledger import Ledger
 
-_SPEC = importlib.util.spec_from_file_location("containers", Path(__file__).with_name("containers.py"))
-assert _SPEC is not None
-containers: Any = importlib.util.module_from_spec(_SPEC)
-sys.modules["containers"] = containers
-_SPEC.loader.exec_module(containers)  # type: ignore[union-attr]
+from . import containers
 
 NAMES = ("hospital-a", "hospital-b", "hospital-c")
 ROOT = Path(__file__).resolve().parents[2] / "packages/federator/src/notebook_federator"

@@ -6,12 +6,11 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .contracts import BadInput, NbfedError
+from .contracts import NbfedError
 from .events import EventLog, Narrator, Tell
 from .options import Parser, answer, folder, pair, share, wire
 from .scratch import Health, Scratch, ailment
@@ -34,58 +33,42 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="nbfed-site", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    made = {}
-    for name, run, about in (
-        ("doctor", _doctor, "look for whatever could keep this site from training"),
-        ("key", _key, "print the public key, for the coordinator; make the pair where there is none"),
-        ("up", _up, "take part in the federation until the run is over"),
-        (
-            "healthy",
-            _healthy,
-            "whether this site is registered with the server now; for the container engine",
-        ),
-    ):
-        made[name] = commands.add_parser(name, help=about, description=about)
-        made[name].set_defaults(run=run)
-        made[name].output_format()
-        made[name].option(
-            "--scratch", "the only folder that is written", "NBFED_SCRATCH", _SCRATCH, type=folder
-        )
-    for command in (made["doctor"], made["up"]):
+    abouts = {
+        _doctor: "look for whatever could keep this site from training",
+        _key: "print the site's public key, for the coordinator; make the pair where there is none",
+        _up: "take part in the federation until the run is over",
+        _healthy: "whether the site is registered with the server now; for the container engine",
+    }
+    made = []
+    for run, about in abouts.items():
+        made.append(commands.add_parser(run.__name__[1:], help=about, description=about))
+        made[-1].set_defaults(run=run)
+        made[-1].output_format()
+        made[-1].option("--scratch", "the only folder written to", "NBFED_SCRATCH", _SCRATCH, type=folder)
+    doctor, _, up, _ = made
+    for command in (doctor, up):
         command.option("--server", "URL of the server", "NBFED_SERVER")
         command.option("--ca", "certificate of the server's authority", "NBFED_CA", type=folder)
         command.option("--slice", "what the notebook was cut to", "NBFED_SLICE", _SLICE, type=folder)
         command.option(
-            "--data", "the site's data [/data, where the notebook reads a folder]", "NBFED_DATA", type=folder
+            "--data", "the site's data; default: /data, where there is one", "NBFED_DATA", type=folder
         )
         command.switch("--plain-http", "allow an http:// server on another machine")
-    up = made["up"]
     up.option("--name", "name of this site", "NBFED_SITE")
-    up.option("--min-examples", "fewest samples an update may rest on", "NBFED_MIN_EXAMPLES", 10, type=int)
-    up.option(
-        "--wire",
-        "precision of arrays sent: fp32 is exact, bf16 half the size",
-        "NBFED_WIRE",
-        "fp32",
-        type=wire,
-    )
-    up.option("--share", "share K of N of the notebook's own data, such as 1/3", "NBFED_SHARE", type=share)
-    up.add_argument(
-        "--set", type=pair, action="append", default=[], help="NAME=VALUE of a parameter; not the server's"
-    )
+    up.option("--min-examples", "fewest samples of an update", "NBFED_MIN_EXAMPLES", 10, type=int)
+    up.option("--wire", "precision of arrays sent: fp32, bf16", "NBFED_WIRE", "fp32", type=wire)
+    up.option("--share", "share K/N of the notebook's own data, such as 1/3", "NBFED_SHARE", type=share)
+    up.option("--set", "NAME=VALUE of a parameter", default=[], type=pair, action="append")
     up.switch("--allow-messages", "let the text of the notebook's errors leave; it may quote data")
-    up.add_argument("--settings", type=Path, help="a JSON file in place of all other options")
+    up.option("--settings", "a JSON file in place of all other options", type=Path)
     return parser
 
 
 def _doctor(options: Namespace) -> int:
     from .doctor import examine
 
-    scratch = Scratch(options.scratch)
-    with suppress(BadInput):  # examined below
-        scratch.confine()
     findings = []
-    for finding in examine(options, scratch):
+    for finding in examine(options, Scratch(options.scratch)):
         findings.append(finding)
         if options.format == "human":
             print(finding.text(), flush=True)

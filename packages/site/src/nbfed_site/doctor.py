@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from .contracts import Manifest, NbfedError
+from .contracts import BadInput, Manifest, NbfedError
 from .scratch import Scratch
 from .settings import data_folder, server_address
 
@@ -48,17 +48,17 @@ def judged(good: bool, what: str, advice: str, otherwise: Literal["warning", "no
 
 def examine(options: Namespace, scratch: Scratch) -> Iterator[Finding]:
     """Look at everything; each finding comes as soon as it is known."""
-    from .program import read_slice
-
+    yield from _rights(scratch)
     yield _runtime()
     try:
+        from .program import read_slice
+
         manifest = read_slice(options.slice).manifest
         yield Finding("ok", f"slice: {manifest.slice_digest[7:19]} of {manifest.notebook} fits its manifest")
         yield from _imports(options.slice, manifest)
         yield from _data(options, manifest)
     except NbfedError as error:
         yield Finding("no", f"slice: {error.what}", error.hint or "Pull the image again.")
-    yield from _rights(scratch)
     yield from _machine(scratch, options.slice)
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "none", "void"):
         yield _gpu()
@@ -83,14 +83,15 @@ def _imports(slice_folder: Path, manifest: Manifest) -> Iterator[Finding]:
     files = ["slice.py", *(name for name in manifest.modules if name.endswith(".py"))]
     found = {name for file in files for name in _modules(ast.parse((slice_folder / file).read_bytes()))}
     names = sorted(name for name in found if name.partition(".")[0] not in own)
-    begun = time.monotonic()
+    begun, good = time.monotonic(), []
     for name in names:
         try:
             importlib.import_module(name)
+            good.append(name)
         except Exception as error:  # whatever a package raises at its import
             what = f"import {name}: {type(error).__name__}: {error}"
             yield Finding("no", what, "The image lacks something: tell its author.")
-    yield Finding("ok", f"imports: {', '.join(names)} looked at in {time.monotonic() - begun:.1f} s")
+    yield Finding("ok", f"imports: {', '.join(good)} in {time.monotonic() - begun:.1f} s")
 
 
 def _modules(node: ast.AST) -> Iterator[str]:
@@ -107,24 +108,17 @@ def _modules(node: ast.AST) -> Iterator[str]:
 def _rights(scratch: Scratch) -> Iterator[Finding]:
     user = os.getuid()
     yield judged(user != 0, f"user: {user}", "Run as another one: --user 65532:65532", "warning")
-    advice = f"Mount a folder there that user {user} may write."
-    yield judged(_can_write(scratch.path), f"writing to {scratch.path}", advice)
+    try:
+        scratch.confine()
+        yield Finding("ok", f"writing to {scratch.path}")
+    except BadInput as error:
+        yield Finding("no", f"writing to {scratch.path}", error.hint)
     sealed = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
     yield judged(sealed, "read-only root file system", "Start with --read-only", "warning")
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     bare = int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"].strip() == "1"
     advice = "Start with --cap-drop ALL --security-opt no-new-privileges"
     yield judged(bare, "privileges dropped", advice, "warning")
-
-
-def _can_write(folder: Path) -> bool:
-    probe = folder / f".probe-{os.getpid()}"
-    try:
-        probe.write_bytes(b"probe")
-        probe.unlink()
-    except OSError:
-        return False
-    return True
 
 
 def _data(options: Namespace, manifest: Manifest) -> Iterator[Finding]:
@@ -135,11 +129,8 @@ def _data(options: Namespace, manifest: Manifest) -> Iterator[Finding]:
         return
     if folder is None:
         taken = any(item.meaning == "data_path" for item in manifest.parameters)
-        yield judged(
-            not taken,
-            "data: the notebook reads no folder" if not taken else "data",
-            "Mount it: -v DIR:/data:ro",
-        )
+        what = "the notebook reads a folder, and there is none" if taken else "the notebook reads no folder"
+        yield judged(not taken, f"data: {what}", "Mount it: -v DIR:/data:ro")
         return
     files = list(islice((Path(top, name) for top, _, names in os.walk(folder) for name in names), _LOOKED_AT))
     sealed = sum(not os.access(file, os.R_OK) for file in files)
@@ -172,12 +163,9 @@ def _memory() -> int:
     """Bytes of memory that are free to this container (cgroup v2, v1), else to this machine."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     found = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         with suppress(OSError, ValueError):
-            group = Path("/sys/fs/cgroup")
+            group = Path("/sys/fs/cgroup") / ("memory" if "limit" in limit else "")
             found.append(int((group / limit).read_text()) - int((group / used).read_text()))
     return min(found)
 

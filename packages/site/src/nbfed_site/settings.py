@@ -128,11 +128,12 @@ def server_address(server: str, plain_http: bool) -> str:
         SettingsInvalid: not a URL, or plain HTTP to another machine without being asked for.
     """
     url = urlsplit(server if "//" in server else f"https://{server}")
+    usual = {"https": 443, "http": 80}.get(url.scheme)
     try:
-        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+        port = url.port or usual
     except ValueError:
         port = None
-    if port is None or not url.hostname:
+    if not (usual and port and url.hostname):
         hint = "Write it like https://federation.example.org:9092"
         raise SettingsInvalid(f"{server!r} is not the server's address.", hint=hint)
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
