@@ -32,6 +32,7 @@ _DOCKERFILE = r"""# @title@ image of a federated notebook.
 #
 # requirements.txt pins every wheel by its hash, whichever index it comes from. To choose the index:
 #   --secret id=pip,src=pip.conf                  pip's own configuration file, for an index with a password
+#   --secret id=ca,src=authority.pem              where that file says: cert = /run/secrets/ca
 #   --build-arg PIP_INDEX_URL=https://...         or PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX=1
 # Wheels copied into wheelhouse/ need no index. None of these stays in the image or its history.
 # The first two stages need a shell, pip or venv, and Python @python@. Where the base image has none:
@@ -52,6 +53,7 @@ ARG PIP_NO_INDEX
 RUN --mount=type=bind,source=requirements.txt,target=/build/requirements.txt \
     --mount=type=bind,source=wheelhouse,target=/build/wheelhouse \
     --mount=type=secret,id=pip \
+    --mount=type=secret,id=ca \
     --mount=type=cache,target=/root/.cache/pip \
     umask 022 \
     && python3 -m venv --without-pip /app/venv \
