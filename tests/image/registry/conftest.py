@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from notebook_federator.image.registry import uploading
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,3 +21,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a megabyte, so that some megabytes are many of them."""
+    monkeypatch.setattr(uploading, "CHUNK", 1 << 20)
+    monkeypatch.setattr(uploading, "LARGEST_CHUNK", 1 << 20)
+    monkeypatch.setattr(uploading, "SMALL", 1 << 20)

@@ -1,4 +1,5 @@
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ import pytest
 from fixture_types import StartRegistry
 from notebook_federator.image.errors import RegistryDenied
 from notebook_federator.image.registry import Registry
-from servers import HTPASSWD, QUICK, Asked, Said, TokenServer, blob, login, serving
+from servers import HTPASSWD, QUICK, Asked, Said, blob, login, serving
+from tokens import TokenServer
 
 
 @pytest.fixture
@@ -182,3 +184,21 @@ def test_a_redirection_to_plain_http_elsewhere_is_not_followed() -> None:
 
     with serving(registry) as address, pytest.raises(Exception, match="307"):
         Registry(address, patience=QUICK).blob("team/demo", blob(1)[0].digest)
+
+
+def test_a_token_that_is_no_longer_accepted_is_asked_for_anew() -> None:
+    accepted = ["first"]
+
+    def registry(asked: Asked) -> Said:
+        if asked.headers.get("Authorization") == f"Bearer {accepted[0]}":
+            return Said(404)
+        return Said(401, {"WWW-Authenticate": f'Bearer realm="http://{realm}/token",service="s"'})
+
+    def give(asked: Asked) -> Said:
+        return Said(body=json.dumps({"token": accepted[0], "expires_in": 300}).encode())
+
+    with serving(give) as realm, serving(registry) as address:
+        client = Registry(address, patience=QUICK)
+        assert client.find_digest("demo", "v1") is None
+        accepted[0] = "second"
+        assert client.find_digest("demo", "v1") is None

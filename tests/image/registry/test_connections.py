@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fixture_types import LocalRegistry, StartRegistry
+from lines import tunnel
 from nbfed_site.contracts import NbfedError, SettingsInvalid
 from notebook_federator.image.errors import (
     ReferenceInvalid,
@@ -16,7 +17,8 @@ from notebook_federator.image.errors import (
 )
 from notebook_federator.image.registry import Registry
 from notebook_federator.image.registry.transport import is_loopback
-from servers import QUICK, Asked, Said, blob, certificate, serving, tunnel
+from servers import QUICK, Asked, Said, blob, serving
+from tokens import certificate
 
 
 def secure(start_registry: StartRegistry, folder: Path, *names: str) -> tuple[str, Path]:
@@ -196,3 +198,13 @@ def test_what_a_registry_says_is_shown_without_control_characters() -> None:
         Registry(address).find_manifest("team/demo", "v1")
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("location", ["http://store.example.org/upload", "http://10.0.0.1:5000/upload"])
+def test_nothing_is_sent_elsewhere_without_https(location: str) -> None:
+    def answer(asked: Asked) -> Said:
+        return Said(202, {"Location": location}) if asked.method == "POST" else Said(404)
+
+    descriptor, content = blob(1000)
+    with serving(answer) as address, pytest.raises(RegistryFailed, match="without HTTPS"):
+        Registry(address, patience=QUICK).push_blob("team/demo", descriptor, content)

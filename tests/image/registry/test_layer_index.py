@@ -1,9 +1,13 @@
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fixture_types import LocalRegistry, StartRegistry
 from notebook_federator.image import layer_index
+from notebook_federator.image.errors import RepositoryUnknown
 from notebook_federator.image.registry import Registry, RegistryContent
 from notebook_federator.image.shapes import MANIFEST, Layer, digest_of
 from servers import HTPASSWD, QUICK, blob
@@ -39,6 +43,23 @@ def test_the_entry_protects_the_blob(client: Registry, layer: Layer) -> None:
     assert [item["digest"] for item in manifest["layers"]] == [layer.descriptor.digest]
 
 
+def test_the_registrys_garbage_collection_leaves_the_blob(
+    client: Registry, layer: Layer, tmp_path: Path
+) -> None:
+    program = shutil.which("docker-registry") or shutil.which("registry")
+    assert program is not None
+    stray, content = blob(1000)
+    client.push_blob("layers", stray, content)
+    layer_index.record(client, "layers", layer)
+    collect = [program, "garbage-collect", str(tmp_path / "registry-0.yml")]
+    subprocess.run(collect, check=True, capture_output=True, timeout=30)
+    other = Registry(client.name, patience=QUICK)
+    with layer.content.open() as own, other.blob("layers", layer.descriptor.digest) as stream:
+        assert stream.read() == own.read()
+    with pytest.raises(RepositoryUnknown):
+        other.blob("layers", stray.digest)
+
+
 def test_what_is_not_known(client: Registry, layer: Layer) -> None:
     assert layer_index.find(client, "nothing", KEY) is None
     layer_index.record(client, "layers", layer)
@@ -58,7 +79,7 @@ def test_a_tag_of_another_origin_is_no_layer(client: Registry, layer: Layer) -> 
         assert layer_index.find(client, "layers", KEY) is None
 
 
-def test_who_may_not_read_the_index_knows_no_layer(start_registry: StartRegistry, tmp_path) -> None:
+def test_who_may_not_read_the_index_knows_no_layer(start_registry: StartRegistry, tmp_path: Path) -> None:
     path = tmp_path / "htpasswd"
     path.write_text(HTPASSWD)
     address = start_registry(auth={"htpasswd": {"realm": "test", "path": str(path)}}).address

@@ -1,38 +1,28 @@
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixture_types import LocalRegistry, StartRegistry
+from lines import tunnel
 from notebook_federator.image.errors import (
     BlobDamaged,
     RegistryBusy,
     RegistryFailed,
-    RegistryFull,
     RegistryUnreachable,
 )
 from notebook_federator.image.registry import Registry, uploading
 from notebook_federator.image.registry.content import RegistryContent
 from notebook_federator.image.shapes import BytesContent, Descriptor, FileContent, digest_of
-from servers import QUICK, Asked, Patience, Said, blob, serving, tunnel
+from servers import QUICK, Asked, Patience, Said, blob, serving
 
 MB = 1 << 20
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of a megabyte, so that some megabytes are many of them."""
-    monkeypatch.setattr(uploading, "CHUNK", MB)
-    monkeypatch.setattr(uploading, "SMALL", MB)
 
 
 @pytest.mark.parametrize("size", [0, 1, MB, MB + 1, 3 * MB])
@@ -116,134 +106,6 @@ def test_a_registry_that_is_gone_for_good(start_registry: StartRegistry) -> None
         client.push_blob("demo", descriptor, content, progress=kill)
     assert caught.value.where == started.address
     assert caught.value.hint
-
-
-@dataclass
-class Uploads:
-    """One upload after the letter of the specification: what came before a break is kept."""
-
-    breaks: list[int] = field(default_factory=list)  # bytes of a chunk after which the connection breaks
-    least: int = 0
-    largest: int = 1 << 40
-    chunks: bool = True
-    data: bytearray = field(default_factory=bytearray)
-    ranges: list[str] = field(default_factory=list)
-    stored: bytes | None = None
-
-    def handle(self, connection: socket.socket) -> None:
-        stream = connection.makefile("rwb")
-        while line := stream.readline():
-            method, path, _ = line.decode().split()
-            headers: dict[str, str] = {}
-            while (head := stream.readline().decode().strip()) != "":
-                name, _, value = head.partition(": ")
-                headers[name.lower()] = value
-            size = int(headers.get("content-length", 0))
-            if method == "PATCH" and not self._take(stream, headers, size):
-                return
-            status, more = self._answer(method, path, headers, stream, size)
-            said = {"Content-Length": "0", "Location": "/v2/demo/blobs/uploads/1?state=2", **more}
-            lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
-            stream.write(f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode())
-            stream.flush()
-
-    def _take(self, stream: Any, headers: dict[str, str], size: int) -> bool:
-        self.ranges.append(headers["content-range"])
-        if not self.chunks or size > self.largest:
-            stream.read(size)
-            return True
-        start = int(headers["content-range"].partition("-")[0])
-        assert start == len(self.data)
-        if self.breaks:
-            self.data += stream.read(min(self.breaks.pop(0), size))
-            return False
-        self.data += stream.read(size)
-        return True
-
-    def _answer(
-        self, method: str, path: str, headers: dict[str, str], stream: Any, size: int
-    ) -> tuple[int, dict[str, str]]:
-        if method == "HEAD":
-            return (404 if self.stored is None else 200), {}
-        if method == "POST":
-            self.data.clear()
-            return 202, {"OCI-Chunk-Min-Length": str(self.least)} if self.least else {}
-        if method == "PUT":
-            self.stored = bytes(self.data) + stream.read(size)
-            assert digest_of(self.stored).replace(":", "%3A") in path
-            return 201, {}
-        if method == "PATCH" and not self.chunks:
-            return 405, {}
-        if method == "PATCH" and size > self.largest:
-            return 413, {}
-        return (202 if method == "PATCH" else 204), {"Range": f"0-{max(len(self.data) - 1, 0)}"}
-
-
-@contextmanager
-def running(uploads: Uploads) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def one(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            uploads.handle(connection)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    with listener:
-        yield f"localhost:{listener.getsockname()[1]}"
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_resumed_at_the_byte_that_the_registry_names() -> None:
-    descriptor, content = blob(3 * MB)
-    uploads = Uploads(breaks=[700_001, 0, 100_000])
-    with running(uploads) as address:
-        assert Registry(address, patience=QUICK).push_blob("demo", descriptor, content) == "uploaded"
-    assert uploads.stored == content.data
-    starts = [int(item.partition("-")[0]) for item in uploads.ranges]
-    assert starts[:4] == [0, 700_001, 700_001, 800_001]
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_chunks_are_as_long_as_the_registry_asks() -> None:
-    descriptor, content = blob(3 * MB)
-    uploads = Uploads(least=2 * MB)
-    with running(uploads) as address:
-        Registry(address, patience=QUICK).push_blob("demo", descriptor, content)
-    assert uploads.ranges == [f"0-{2 * MB - 1}", f"{2 * MB}-{3 * MB - 1}"]
-
-
-def test_smaller_chunks_where_a_proxy_wants_no_large_ones() -> None:
-    descriptor, content = blob(20 * MB)
-    uploads = Uploads(largest=10 * MB)
-    with running(uploads) as address:
-        Registry(address, patience=QUICK).push_blob("demo", descriptor, content)
-    assert uploads.stored == content.data
-    uploads = Uploads(largest=MB)
-    with running(uploads) as address, pytest.raises(RegistryFull):
-        Registry(address, patience=QUICK).push_blob("demo", descriptor, content)
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_in_one_piece_where_a_registry_knows_no_chunks() -> None:
-    descriptor, content = blob(3 * MB)
-    uploads = Uploads(chunks=False)
-    with running(uploads) as address:
-        Registry(address, patience=QUICK).push_blob("demo", descriptor, content)
-    assert uploads.stored == content.data
-    assert len(uploads.ranges) == 1
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_a_connection_that_breaks_always_is_given_up() -> None:
-    descriptor, content = blob(3 * MB)
-    with running(Uploads(breaks=[0] * 99)) as address, pytest.raises(RegistryFailed) as caught:
-        Registry(address, patience=QUICK).push_blob("demo", descriptor, content)
-    assert "a proxy on the way may limit sizes" in caught.value.hint
 
 
 def test_a_busy_registry_in_mid_upload() -> None:

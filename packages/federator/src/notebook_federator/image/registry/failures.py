@@ -98,7 +98,10 @@ def refused(answer: Answer, registry: str, repository: str, action: str, login: 
 def _login(answer: Answer, registry: str, login: str) -> str:
     if answer.status == 403:
         return f"{login}; ask the owner of the repository for this right, or use a token that has it"
-    return f"{login}; run `docker login {registry}` (or `podman login`) and try again"
+    return (
+        f"{login}; run `docker login {registry}` (or `podman login`) and try again."
+        " Many registries say the same of a repository (or project) that does not exist: create it first"
+    )
 
 
 def _create(action: str) -> str:

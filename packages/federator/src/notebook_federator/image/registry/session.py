@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from ..errors import RegistryFailed
 from . import credentials
 from .authorization import Authorization, Scope
 from .failures import refused
 from .reference import DOCKER_HUB
-from .transport import Answer, Found, Patience, Request, Transport, is_loopback
+from .transport import Answer, Found, Patience, Request, Transport, is_loopback, origin
 
 if TYPE_CHECKING:
     import urllib3
@@ -85,6 +86,12 @@ class Session:
     def _own(self, request: Request, scopes: tuple[Scope, ...]) -> Request:
         """The request with its whole address and, where it goes to this registry, the caller's right."""
         url = self.address(request.url)
+        if not url.startswith("https://") and not is_loopback(urlsplit(url).netloc):
+            raise RegistryFailed(
+                f"{self.name} wants to go on without HTTPS, which is not done",
+                where=origin(url),
+                hint="tell its owner: a proxy before it seems to hide that it is asked by HTTPS",
+            )
         headers = {"User-Agent": "notebook-federator", **request.headers}
         if urlsplit(url).netloc.lower() == self._host:
             value = self._authorization.header(scopes)

@@ -215,5 +215,5 @@ def _redirection(request: Request, response: urllib3.BaseHTTPResponse) -> str | 
         return None
     target = urljoin(request.url, location)
     parts = urlsplit(target)
-    safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.netloc))
-    return target if safe else None
+    here = is_loopback(parts.netloc) and is_loopback(urlsplit(request.url).netloc)
+    return target if parts.scheme == "https" or (parts.scheme == "http" and here) else None

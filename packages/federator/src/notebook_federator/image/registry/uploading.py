@@ -24,6 +24,8 @@ from .transport import LONGEST_WAIT, RETRIED, Answer, Request
 Outcome = Literal["present", "mounted", "uploaded"]
 
 CHUNK = 32 << 20
+LARGEST_CHUNK = 96 << 20  # some proxies let no more than 100 MB pass
+SHORT_SECONDS = 3.0  # a chunk that took less is followed by a larger one
 SMALL = 16 << 20  # bytes up to which a blob goes in one request
 SMALLEST_CHUNK = 4 << 20
 COMMIT_SECONDS = 600.0
@@ -96,6 +98,7 @@ class _Upload:
         self._digest = descriptor.digest
         self._size = descriptor.size
         self._chunk = CHUNK
+        self._limited = False
         self._whole_only = descriptor.size <= SMALL
         self._failures = 0
 
@@ -133,15 +136,20 @@ class _Upload:
         self._chunk = max(self._chunk, int(least) if least.isdigit() else 0)
         offset = 0
         while offset < self._size:
-            end = min(offset + self._chunk, self._size)
+            end, began = min(offset + self._chunk, self._size), time.monotonic()
             answer = self._patch(location, offset, end)
             if answer is not None and answer.status in (201, 202, 204):
                 location, received = self._location(answer, location), _received(answer, end)
                 self._failures = 0 if received > offset else self._failed(answer)
                 offset = received
+                self._grow(time.monotonic() - began)
             else:
                 location, offset = self._resumed(location, answer)
         return location
+
+    def _grow(self, seconds: float) -> None:
+        if seconds < SHORT_SECONDS and not self._limited:
+            self._chunk = max(self._chunk, min(self._chunk * 2, LARGEST_CHUNK))
 
     def _patch(self, location: str, start: int, end: int) -> Answer | None:
         """The answer to one chunk; None where the connection broke."""
@@ -170,7 +178,7 @@ class _Upload:
     def _bear(self, answer: Answer) -> None:
         """Wait, or change the way of sending; raises where nothing of that helps."""
         if answer.status == 413 and self._chunk > SMALLEST_CHUNK:
-            self._chunk = max(self._chunk // 4, SMALLEST_CHUNK)
+            self._chunk, self._limited = max(self._chunk // 4, SMALLEST_CHUNK), True
         elif answer.status in (400, 405, 501):  # no chunks, it seems
             self._whole_only = True
             self._failed(answer)

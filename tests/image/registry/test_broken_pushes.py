@@ -1,0 +1,103 @@
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixture_types import LocalRegistry, StartRegistry
+from lines import tunnel
+from nbfed_site.contracts import NbfedError
+from notebook_federator.image.errors import (
+    BlobDamaged,
+    RegistryFailed,
+    RegistryUnreachable,
+)
+from notebook_federator.image.pushing import Push
+from notebook_federator.image.registry import Registry
+from notebook_federator.image.shapes import FileContent
+from pushes import Told, code, push, torch
+from servers import QUICK
+from small_images import image, layer
+
+
+@pytest.fixture
+def client(registry: LocalRegistry) -> Registry:
+    return Registry(registry.address, patience=QUICK)
+
+
+def test_a_damaged_layer_leaves_no_tag_and_may_be_added_again(client: Registry, tmp_path: Path) -> None:
+    good, path = torch(), tmp_path / "layer"
+    with good.content.open() as stream:
+        data = stream.read()
+    path.write_bytes(data[:-1] + b"?")
+    made = image("client", replace(good, content=FileContent(path)), code())
+    with Push(client, "team/demo", "team/nbfed-layers", Told()) as running:
+        with pytest.raises(BlobDamaged) as caught:
+            running.finish(made, "v1", replace=False)
+        assert caught.value.where == str(path)
+        assert client.find_digest("team/demo", "v1") is None
+        path.write_bytes(data)
+        assert running.finish(made, "v1", replace=False) == made.digest
+
+
+def test_a_registry_that_dies_leaves_no_tag(start_registry: StartRegistry) -> None:
+    started = start_registry()
+    port = int(started.address.rpartition(":")[2])
+    made = image("client", torch(), code())
+
+    def die(event: Mapping[str, Any]) -> None:
+        if event["state"] == "uploading":
+            started.process.kill()
+            started.process.wait()
+
+    with (
+        pytest.raises((RegistryUnreachable, RegistryFailed)),
+        Push(Registry(started.address, patience=QUICK), "team/demo", None, die) as running,
+    ):
+        running.finish(made, "v1", replace=False)
+    again = start_registry(port, storage={"filesystem": {"rootdirectory": str(started.folder)}})
+    assert Registry(again.address, patience=QUICK).find_digest("team/demo", "v1") is None
+
+
+def test_interrupted(client: Registry) -> None:
+    big = layer("big", {"data": os.urandom(4_000_000)})
+    began, resumed = threading.Event(), threading.Event()
+
+    def stop_there(event: Mapping[str, Any]) -> None:
+        began.set()
+        resumed.wait(5)
+
+    with pytest.raises(KeyboardInterrupt), Push(client, "team/demo", None, stop_there) as running:
+        running.add(big)
+        assert began.wait(5)
+        threading.Timer(0.1, resumed.set).start()
+        raise KeyboardInterrupt
+    assert [thread for thread in threading.enumerate() if thread.name == "push"] == []
+    assert not client.has_blob("team/demo", big.descriptor.digest)
+
+
+def test_leaving_does_not_wait_for_a_registry_that_hangs(registry: LocalRegistry) -> None:
+    hanging = threading.Event()
+    with tunnel(registry.address) as line, pytest.raises(KeyboardInterrupt):
+        client = Registry(line.address, patience=QUICK)
+        client.find_digest("team/demo", "v1")
+        registry.process.send_signal(19)  # SIGSTOP: it takes requests, and never answers
+        try:
+            began = time.monotonic()
+            with Push(client, "team/demo", None, Told()) as running:
+                running.add(code())
+                hanging.wait(0.2)
+                raise KeyboardInterrupt
+        finally:
+            assert time.monotonic() - began < 4
+            registry.process.send_signal(18)
+
+
+def test_errors_of_uploads_come_out_as_they_are(client: Registry, tmp_path: Path) -> None:
+    missing = replace(code(), content=FileContent(tmp_path / "gone"))
+    with pytest.raises(NbfedError) as caught:
+        push(client, image("client", missing))
+    assert isinstance(caught.value, BlobDamaged)
