@@ -73,9 +73,10 @@ class Push:
     def add(self, layer: Layer) -> None:
         """Start the layer's upload, unless it runs or is done; one that failed is tried again."""
         digest = layer.descriptor.digest
-        before = self._uploads.get(digest)
-        if before is None or (before.done() and before.exception() is not None):
-            self._uploads[digest] = self._started(lambda: self._send(layer))
+        with self._lock:
+            before = self._uploads.get(digest)
+            if before is None or (before.done() and before.exception() is not None):
+                self._uploads[digest] = self._started(lambda: self._send(layer))
 
     def known(self, key: str) -> Layer | None:
         """The layer that was made from ``key``, where the registry has it.
@@ -92,8 +93,8 @@ class Push:
     def finish(self, image: BuiltImage, tag: str, *, replace: bool) -> str:
         """Wait for the image's layers, push configuration and manifest, and let ``tag`` name it; its digest.
 
-        Where the tag names this image already, nothing else is asked or sent. Both images of a notebook may
-        be finished, one after the other.
+        Where the tag names this image already, nothing else is asked or sent. Several images may be finished
+        by one push, from several threads too.
 
         Raises:
             ReferenceInvalid: not a legal tag.
