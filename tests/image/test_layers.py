@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -218,6 +219,40 @@ def test_what_progress_raises_ends_the_making_and_leaves_nothing(tmp_path: Path,
     with pytest.raises(KeyboardInterrupt):
         make(only(three(tmp_path / "w")), cache, stop)
     assert [path for path in (cache.root / "layers").rglob("*") if path.is_file()] == []
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from notebook_federator.image.cache import Cache
+from notebook_federator.image.layers import make, plan
+sys.path.insert(0, sys.argv[3])
+from small_wheels import locked
+
+def tell(event):
+    if event["state"] == "making":
+        print("making", flush=True)
+        time.sleep(60)
+
+(only,) = plan([locked(Path(sys.argv[2]), "pkg")], "3.11")
+make(only, Cache(Path(sys.argv[1])), tell)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_in_the_middle_leaves_a_cache_that_works(tmp_path: Path, cache: Cache) -> None:
+    wheel = write_wheel(tmp_path, "pkg", {"pkg/data.bin": text(400_000)})
+    arguments = [str(cache.root), str(tmp_path / wheel.filename), os.path.dirname(__file__)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"making\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) != 0
+    process.stdout.close()
+    assert list((cache.root / "layers").iterdir()) == []
+    assert verified(make(only([wheel]), cache, silent))
 
 
 def test_a_wheel_that_is_not_there_is_said(tmp_path: Path, cache: Cache) -> None:

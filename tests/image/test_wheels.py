@@ -1,8 +1,11 @@
 """Wheels from folders and from servers that behave badly, as servers do."""
 
+import datetime
 import hashlib
 import os
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from notebook_federator.image import wheels
 from notebook_federator.image.cache import Cache
 from notebook_federator.image.errors import WheelDamaged, WheelUnreachable
+from notebook_federator.image.layers import make, plan, verified
 from notebook_federator.image.wheels import fetch
 from notebook_federator.locking.shapes import LockedWheel
-from small_wheels import locked, noise, silent
+from small_wheels import locked, noise, silent, text, write_wheel
 
 DATA = noise(900_000)
 
@@ -191,6 +198,101 @@ def test_a_proxy_is_used_where_the_environment_names_one(
     monkeypatch.setattr(wheels, "TRIES", 1)
     with pytest.raises(WheelUnreachable):
         fetch(wheel, Cache(cache.root / "other"), silent)
+
+
+def test_certificates_are_checked_against_those_of_the_environment(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = own_certificate(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Plain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    url = f"https://localhost:{server.server_address[1]}/pkg.whl"
+    wheel = replace(wheel_at(Server(url)), url=url)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    with pytest.raises(WheelUnreachable) as caught:
+        fetch(wheel, cache, silent)
+    assert "SSL_CERT_FILE" in caught.value.hint
+    wheels._connections.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetch(wheel, cache, silent).read_bytes() == DATA
+    server.shutdown()
+    server.server_close()
+
+
+class Plain(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        sends(DATA)(self)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def own_certificate(folder: Path) -> Path:
+    """A certificate for localhost that signs itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "own.pem"
+    path.write_bytes(signed.public_bytes(pem) + private)
+    return path
+
+
+def test_a_wheel_that_went_bad_in_the_cache_is_downloaded_again(
+    server: Server, cache: Cache, tmp_path: Path
+) -> None:
+    made = write_wheel(tmp_path, "pkg", {"pkg/data.bin": text(400_000)})
+    data = (tmp_path / made.filename).read_bytes()
+    server.answers = [sends(data)]
+    wheel = wheel_at(server, data)
+    path = fetch(wheel, cache, silent)
+    bad = bytearray(data)
+    bad[5000] ^= 1
+    path.write_bytes(bad)
+    (planned,) = plan([wheel], "3.11")
+    assert verified(make(planned, cache, silent))
+    assert path.read_bytes() == data
+    assert len(server.asked) == 2
+
+
+def test_one_download_that_fails_stops_the_others(server: Server, cache: Cache) -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if "gone" in request.path:
+            started.wait(10)
+            return refuses(404)(request)
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(DATA)))
+        request.end_headers()
+        for start in range(0, len(DATA), 2000):  # for 22 seconds
+            request.wfile.write(DATA[start : start + 2000])
+            started.set()
+            if ended.wait(0.05):
+                break
+        request.close_connection = True
+
+    server.answers = [answer]
+    gone = replace(wheel_at(server), name="gone", url=f"{server.url}?gone")
+    (planned,) = plan([wheel_at(server), gone], "3.11")
+    start = time.monotonic()
+    with pytest.raises(WheelUnreachable, match="404"):
+        make(planned, cache, silent)
+    assert time.monotonic() - start < 8
+    ended.set()
+    assert files(cache) == []
 
 
 def test_a_wheel_in_a_folder_is_used_where_it_is(tmp_path: Path, cache: Cache) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,12 +140,22 @@ def _made(plan: LayerPlan, cache: Cache, progress: Progress) -> Layer:
 
 
 def _fetched(plan: LayerPlan, cache: Cache, progress: Progress) -> list[Path]:
+    from concurrent.futures import ThreadPoolExecutor
+
     meter = Meter(progress, plan.title, "downloading", sum(wheel.size for wheel in plan.wheels))
+    stop = threading.Event()
+
+    def received(count: int) -> None:
+        if stop.is_set():
+            raise InterruptedError("another download failed, or the user stopped them")
+        meter.add(count)
+
     with ThreadPoolExecutor(_DOWNLOADS, "wheel") as pool:
-        futures = [pool.submit(wheels_.obtain, wheel, cache, meter.add) for wheel in plan.wheels]
+        futures = [pool.submit(wheels_.obtain, wheel, cache, received) for wheel in plan.wheels]
         try:
             return [future.result() for future in futures]
         except BaseException:
+            stop.set()  # so that leaving the pool does not wait for the rest of a gigabyte
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -23,6 +23,7 @@ _PIECE = 1 << 18
 _LONGEST_WAIT = 30.0  # seconds, whatever a server asks for
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _HINT_NETWORK = "check the network and HTTPS_PROXY, or give a folder that has the wheel with --wheels"
+_HINT_TRUST = "set SSL_CERT_FILE to the certificates (PEM) that your institution's network needs"
 _HINT_DAMAGED = "write the lock again, or get the wheel from a source you trust"
 
 
@@ -121,6 +122,8 @@ class _Download:
                     wait = _retry_after(response)
             except urllib3.exceptions.HTTPError as error:
                 problem, wait = _reason(error), 0.0
+                if "CERTIFICATE_VERIFY_FAILED" in problem:
+                    break
             if attempt < TRIES - 1:
                 time.sleep(max(wait, 0.2 * 2**attempt))
         raise _unreachable(self._wheel, problem)
@@ -131,7 +134,7 @@ class _Download:
             self._hash, self._done = hashlib.sha256(), 0
             self._out.seek(0)
             self._out.truncate()
-        for piece in response.stream(_PIECE, decode_content=False):
+        while piece := response.read1(_PIECE, decode_content=False):
             self._done += len(piece)
             if self._done > self._wheel.size:
                 break
@@ -175,9 +178,8 @@ def _reason(error: Exception) -> str:
 
 
 def _unreachable(wheel: LockedWheel, problem: str) -> WheelUnreachable:
-    return WheelUnreachable(
-        f"{wheel.filename} cannot be had: {problem}.", where=wheel.url, hint=_HINT_NETWORK
-    )
+    hint = _HINT_TRUST if "CERTIFICATE_VERIFY_FAILED" in problem else _HINT_NETWORK
+    return WheelUnreachable(f"{wheel.filename} cannot be had: {problem}.", where=wheel.url, hint=hint)
 
 
 def _damaged(wheel: LockedWheel, problem: str) -> WheelDamaged:
