@@ -273,7 +273,8 @@ def test_one_download_that_fails_stops_the_others(server: Server, cache: Cache) 
     def answer(request: BaseHTTPRequestHandler) -> None:
         if "gone" in request.path:
             started.wait(10)
-            return refuses(404)(request)
+            refuses(404)(request)
+            return
         request.send_response(200)
         request.send_header("Content-Length", str(len(DATA)))
         request.end_headers()
