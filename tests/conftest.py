@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ def shared_data() -> Path:
 def repository() -> Path:
     """The root of this repository."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders() -> Iterator[None]:
+    """Cache and configuration of these tests alone: nothing of the user's is read or written."""
+    with tempfile.TemporaryDirectory(prefix="nbfed-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NBFED_CACHE", f"{folder}/cache")
+        patch.setenv("XDG_CONFIG_HOME", f"{folder}/config")
+        yield
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,13 @@ import notebook_federator
 
 def test_public_names() -> None:
     assert notebook_federator.__all__ == [
+        "BuildOptions",
+        "Built",
         "Checked",
         "FinishedRun",
         "Options",
         "__version__",
+        "build",
         "check",
         "resume",
         "run",

@@ -84,7 +84,7 @@ def test_a_fresh_machine_fetches_no_wheel_that_the_registry_has_as_a_layer(make_
     found = fresh.build("--push", f"{fresh.registry}/another")
     layers = data(found)["images"]["client"]["layers"]
     assert layers == first["images"]["client"]["layers"]
-    assert states(found.stderr)["2 packages"] == ["mounted"]
+    assert states(found.stderr)["2 packages"][-1] == "mounted"
     assert not (fresh.cache / "layers").exists()
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tarfile
@@ -10,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "builds"))
+from desk import push_base
+
 pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+REGISTRY = "ghcr.io/our-lab"
 ELSEWHERE = ("make demo", "make test")  # run by .ci/run itself
 
 
@@ -29,10 +32,12 @@ def prepare(page: Path, folder: Path) -> None:
         source = ROOT / "tests/fixtures/notebooks/inline_loop_unmarked.ipynb"
         (folder / "my-notebook.ipynb").write_bytes(source.read_bytes())
     if page.stem == "faults":
-        run(["nbfed", "check", "my-notebook.ipynb", "--fix"], folder)
-        run(["nbfed", "run", "my-notebook.ipynb", "--sites", "3", "--rounds", "1"], folder)
+        run("nbfed check my-notebook.ipynb --fix", folder)
+        run("nbfed run my-notebook.ipynb --sites 3 --rounds 1", folder)
     if page.stem == "histology":
         make_patches(folder)
+    if page.stem == "build-images":
+        run("nbfed new my-study.ipynb --example breast-cancer", folder)
 
 
 def make_patches(folder: Path) -> None:
@@ -56,12 +61,12 @@ def make_patches(folder: Path) -> None:
         archive.add(folder / "images", "images")
 
 
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     binaries = str(Path(sys.executable).parent)
     return subprocess.run(
-        words,
+        ["bash", "-c", command],
         cwd=folder,
-        env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"} | variables,
         capture_output=True,
         text=True,
         timeout=900,
@@ -72,10 +77,14 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_the_commands_of_a_page_work(page: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The registry that pages push to, and the base image, stand on this machine."""
+    building = [command for command in commands(page) if command.startswith("nbfed build")]
+    registry = request.getfixturevalue("registry").address if building else ""
+    variables = {"NBFED_BUILD_BASE": push_base(registry)} if building else {}
     prepare(page, tmp_path)
     for command in commands(page):
-        found = run(shlex.split(command), tmp_path)
+        found = run(command.replace(REGISTRY, f"{registry}/our-lab"), tmp_path, **variables)
         expected = 4 if "cannot be federated yet" in found.stdout else 0
         assert found.returncode == expected, f"{command}\n{found.stdout}\n{found.stderr}"
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-from .locking import Sources
 
 if TYPE_CHECKING:
     from .image.shapes import BuiltImage, Layer
     from .image.wheel_files import LeftOut
     from .imaging import Built
-
-
-def asked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The command's options as those of :func:`notebook_federator.build`."""
-    given = dict(options)
-    sources = Sources(given.pop("wheels"), given.pop("indexes"), given.pop("default_index"))
-    output = given.pop("destination")
-    return {**given, "output": output, "sources": sources}
 
 
 def text(built: Built) -> str:

@@ -56,7 +56,7 @@ def _build_options(command: Callable[..., None]) -> Callable[..., None]:
 @_build_options
 @progress_option
 @output_option
-def build(notebook: Path, progress: str, output: str, **options: Any) -> None:
+def build(notebook: Path, progress: str, output: str, destination: Path | None, **options: Any) -> None:
     """Make the server and the client image of a notebook; without Docker, without root."""
 
     def produce() -> Answer:
@@ -64,7 +64,7 @@ def build(notebook: Path, progress: str, output: str, **options: Any) -> None:
         from .build_progress import shown
 
         with shown(progress) as show:
-            built = api.build(notebook, progress=show, **building.asked(options))
+            built = api.build(notebook, progress=show, output=destination, **options)
         return Answer(building.text(built), building.data(built))
 
     answer(output, produce)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +145,7 @@ def _deliver(work: _Work) -> Built:
         images = building.build(work.source, work.cache, known, ready, work.progress)
         attached = [_attached(work, image, key) for image in images]
         if push is not None:
-            for image in images:
-                tag = work.names[image.role].rpartition(":")[2]
-                push.finish(image, tag, replace=asked.replace)
+            _finish(push, work, images)
             attaching.push(work.connect(work.repository.registry), work.repository.repository, attached)
             places.append(("pushed", str(work.repository)))
     places += _kept(work, images, attached)
@@ -158,6 +158,17 @@ def _push(work: _Work) -> Push:
     name = work.repository.repository
     registry = work.connect(work.repository.registry)
     return Push(registry, name, layers_repository(name, registry.name), work.progress)
+
+
+def _finish(push: Push, work: _Work, images: Sequence[BuiltImage]) -> None:
+    """Push what is left of both images, and their tags, at the same time."""
+
+    def one(image: BuiltImage) -> None:
+        tag = work.names[image.role].rpartition(":")[2]
+        push.finish(image, tag, replace=work.asked.replace)
+
+    with ThreadPoolExecutor(len(images), "finish") as pool:
+        list(pool.map(one, images))
 
 
 def _unknown(key: str) -> None:
@@ -202,12 +213,17 @@ def _composed(work: _Work, images: Sequence[BuiltImage], folder: Path) -> Path:
 def _exported(work: _Work) -> list[Path]:
     """Write the files that were asked for, for those who build elsewhere."""
     from .image.exports import github
+    from .image.exports.requirements import local_wheels
+    from .image.wheels import fetch
 
     asked, found = work.asked, []
     if asked.export_dockerfile:
         for role in ROLES:
-            context = building.context(work.source, role)
-            found.append(_written(asked.export_dockerfile / TITLES[role], context))
+            folder = asked.export_dockerfile / TITLES[role]
+            found.append(_written(folder, building.context(work.source, role)))
+            for wheel in local_wheels(work.settled.lock, role):
+                path = fetch(wheel, work.cache, work.progress)
+                shutil.copyfile(path, folder / "wheelhouse" / wheel.filename)
     if asked.export_github:
         root = asked.export_github.resolve()
         notebook, lock = (_inside(path, root) for path in (work.notebook, work.settled.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,7 +36,8 @@ class BuildOptions:
         base: base image; default: the lock's, else the official slim Python image.
         platform: ``linux/amd64`` or ``linux/arm64``.
         torch: variant of torch for the client: ``cpu``, ``cu128``, ...; default: the lock's, else ``cpu``.
-        sources: where wheels come from.
+        wheels: folders (or flat pages) of wheels. indexes: further package indexes.
+        default_index: package index instead of PyPI.
         lock: lock file; default: beside the notebook.
         locked: refuse a lock that does not fit instead of renewing it.
         update: settle all versions anew.
@@ -54,7 +55,9 @@ class BuildOptions:
     base: str | None = None
     platform: str = "linux/amd64"
     torch: str | None = None
-    sources: Sources = field(default_factory=Sources)
+    wheels: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    default_index: str | None = None
     lock: Path | None = None
     locked: bool = False
     update: bool = False
@@ -63,6 +66,11 @@ class BuildOptions:
     export_dockerfile: Path | None = None
     export_github: Path | None = None
     export_compose: Path | None = None
+
+    @property
+    def sources(self) -> Sources:
+        """Where wheels come from."""
+        return Sources(self.wheels, self.indexes, self.default_index)
 
     @property
     def images(self) -> bool:

@@ -62,7 +62,7 @@ def code_layer(base: BaseImage, runtime: Mapping[str, bytes], slice_: Mapping[st
     """The one small layer that changes with the notebook: venv skeleton, runtime, slice, mount points."""
     packages = f"app/venv/lib/python{base.python.version}/site-packages"
     files = {
-        "app/venv/pyvenv.cfg": _pyvenv(base),
+        "app/venv/pyvenv.cfg": pyvenv(base),
         **{f"{packages}/{name}": data for name, data in runtime.items()},
         **{f"app/slice/{name}": data for name, data in slice_.items()},
     }
@@ -83,7 +83,8 @@ def code_layer(base: BaseImage, runtime: Mapping[str, bytes], slice_: Mapping[st
     )
 
 
-def _pyvenv(base: BaseImage) -> bytes:
+def pyvenv(base: BaseImage) -> bytes:
+    """``pyvenv.cfg``: a virtual environment on the base's interpreter (PEP 405)."""
     home = posixpath.dirname(base.python.path)
     lines = (f"home = {home}", "include-system-site-packages = false", f"version = {base.python.version}")
     return "".join(f"{line}\n" for line in lines).encode()

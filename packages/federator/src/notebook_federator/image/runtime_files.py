@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from .. import __version__
-
 from .shapes import Role
 
 SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")

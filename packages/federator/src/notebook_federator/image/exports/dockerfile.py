@@ -6,11 +6,11 @@ digest, for these tools write times and their own file order into layers.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..assembling import pyvenv
 from .instructions import instructions
 from .requirements import requirements
 
@@ -112,7 +112,7 @@ def build_context(recipe: Recipe) -> dict[str, bytes]:
     files = {
         ".dockerignore": _IGNORE,
         "Dockerfile": _dockerfile(recipe.base, recipe.configuration).encode(),
-        "pyvenv.cfg": _pyvenv(recipe.base),
+        "pyvenv.cfg": pyvenv(recipe.base),
         "requirements.txt": requirements(recipe.lock, recipe.role),
         "wheelhouse/README.md": _WHEELHOUSE,
     }
@@ -132,10 +132,3 @@ def _dockerfile(base: BaseImage, configuration: Mapping[str, Any]) -> str:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text + "\n".join(instructions(configuration)) + "\n"
-
-
-def _pyvenv(base: BaseImage) -> bytes:
-    """As `assembling` writes it; the `venv` of the first stage may have another home."""
-    home = posixpath.dirname(base.python.path)
-    lines = (f"home = {home}", "include-system-site-packages = false", f"version = {base.python.version}")
-    return "".join(f"{line}\n" for line in lines).encode()
