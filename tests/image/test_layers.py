@@ -15,7 +15,16 @@ import pytest
 from notebook_federator.image import layers
 from notebook_federator.image.cache import Cache
 from notebook_federator.image.errors import WheelDamaged, WheelUnreachable
-from notebook_federator.image.layers import LayerPlan, cached, forget, left_out, make, plan, verified
+from notebook_federator.image.layers import (
+    LayerPlan,
+    cached,
+    forget,
+    left_out,
+    make,
+    not_installed,
+    plan,
+    verified,
+)
 from notebook_federator.image.shapes import FileContent
 from notebook_federator.locking.shapes import LockedWheel
 from small_wheels import locked, noise, silent, text, tree, write_wheel
@@ -49,6 +58,7 @@ def test_large_wheels_get_layers_of_their_own() -> None:
     assert [each.title for each in plans] == ["torch 1.0", "scipy 1.0", "2 packages"]
     assert [wheel.name for wheel in plans[-1].wheels] == ["click", "numpy"]
     assert plan(wheels[::-1], "3.11") == plans
+    assert [wheel.name for wheel in not_installed(wheels)] == ["uv"]
     assert plan([], "3.11") == ()
 
 

@@ -104,6 +104,11 @@ def left_out(plans: Iterable[LayerPlan], cache: Cache) -> tuple[LeftOut, ...]:
     return tuple(each for note in notes if note is not None for each in note.left_out)
 
 
+def not_installed(wheels: Iterable[LockedWheel]) -> tuple[LockedWheel, ...]:
+    """Wheels of a lock that no layer holds: those of :data:`stripping.WHOLE`, which has the reasons."""
+    return tuple(wheel for wheel in wheels if wheel.name in stripping.WHOLE)
+
+
 def make(plan: LayerPlan, cache: Cache, progress: Progress) -> Layer:
     """Fetch the wheels and write the layer into the cache.
 
