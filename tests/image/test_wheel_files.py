@@ -12,7 +12,8 @@ from notebook_federator.image import stripping, wheel_zip
 from notebook_federator.image.cache import Cache
 from notebook_federator.image.errors import WheelDamaged
 from notebook_federator.image.layers import make, plan
-from notebook_federator.image.wheel_files import read_wheel, site_packages
+from notebook_federator.image.places import site_packages
+from notebook_federator.image.wheel_files import read_wheel
 from notebook_federator.locking.shapes import LockedWheel
 from small_wheels import locked, noise, silent, text, tree, write_wheel
 

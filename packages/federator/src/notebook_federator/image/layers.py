@@ -18,11 +18,12 @@ from . import wheels as wheels_
 from .cache import Cache
 from .errors import WheelDamaged
 from .meter import Meter, Progress, layer_event
+from .places import site_packages
 from .shapes import LAYER, Descriptor, FileContent, Layer
+from .stripping import LeftOut
 
 if TYPE_CHECKING:
     from .layer_writer import Written
-    from .wheel_files import LeftOut
 
 BUILDER = "1"  # another number wherever the bytes of a layer change
 BIG = 20_000_000  # bytes of a wheel that gets a layer of its own
@@ -62,8 +63,6 @@ def plan(wheels: Sequence[LockedWheel], python: str) -> tuple[LayerPlan, ...]:
 
 
 def _key(wheels: Iterable[LockedWheel], python: str) -> str:
-    from .wheel_files import site_packages
-
     parts = [BUILDER, stripping.digest(), site_packages(python), *(f"{w.name} {w.sha256}" for w in wheels)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -167,7 +166,6 @@ def _fetched(plan: LayerPlan, cache: Cache, progress: Progress) -> list[Path]:
 
 def _noted(key: str, cache: Cache) -> _Note | None:
     from .layer_writer import Written
-    from .wheel_files import LeftOut
 
     path = cache.find("layers", _note(key))
     if path is None:

@@ -51,6 +51,17 @@ class Rule:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files of a distribution that are not in the image; ``size`` unpacked, in bytes."""
+
+    distribution: str
+    pattern: str
+    reason: str
+    files: int
+    size: int
+
+
 RULES = (
     Rule("*", "__pycache__/*", BYTECODE),
     Rule("*", "*/__pycache__/*", BYTECODE),

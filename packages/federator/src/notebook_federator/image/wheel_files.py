@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ..locking.shapes import LockedWheel
 from .errors import WheelDamaged
-from .stripping import COMPILING, Rule, rule_for
+from .places import PYTHON, VENV, site_packages
+from .stripping import COMPILING, LeftOut, Rule, rule_for
 from .wheel_metadata import (
-    PYTHON,
     check_version,
     dist_info,
     read_record,
@@ -21,7 +21,8 @@ from .wheel_metadata import (
 )
 from .wheel_zip import MOST_IN_MEMORY, Member, read_members, read_small
 
-VENV = "app/venv"
+__all__ = ["LeftOut", "WheelContents", "WheelFile", "damaged", "read_wheel"]
+
 _RECORDS = ("RECORD", "RECORD.jws", "RECORD.p7s")  # the last two sign a RECORD that is written anew
 _HEADERS = Rule("*", "*.data/headers/*", COMPILING)
 
@@ -45,27 +46,11 @@ class WheelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Files of a distribution that are not in the image; ``size`` unpacked, in bytes."""
-
-    distribution: str
-    pattern: str
-    reason: str
-    files: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class WheelContents:
     """The files of one wheel, sorted by path, and what was left out."""
 
     files: tuple[WheelFile, ...]
     left_out: tuple[LeftOut, ...]
-
-
-def site_packages(python: str) -> str:
-    """The folder of imported packages in the layer; ``python`` as ``3.11``."""
-    return f"{VENV}/lib/python{python}/site-packages"
 
 
 def read_wheel(path: Path, wheel: LockedWheel, python: str) -> WheelContents:

@@ -12,7 +12,9 @@ from ..locking.shapes import LockedWheel
 from .deflating import MemberDamaged
 from .errors import WheelDamaged
 from .layer_writer import LayerWriter, Written
-from .wheel_files import VENV, LeftOut, WheelFile, damaged, read_wheel
+from .places import VENV
+from .stripping import LeftOut
+from .wheel_files import WheelFile, damaged, read_wheel
 from .wheel_zip import Member, packed_pieces, pieces
 
 COPIED = (

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from email.parser import BytesHeaderParser
 
 from ..locking.shapes import LockedWheel
+from .places import PYTHON
 
-PYTHON = "/app/venv/bin/python3 -I"
 _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attr>[\w.]+)\s*(\[.*\])?\s*$")
 _SCRIPT = """#!{python}
 import sys
