@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .image.shapes import BuiltImage, Layer
-    from .image.wheel_files import LeftOut
+    from .image.stripping import LeftOut
     from .imaging import Built
 
 
@@ -16,7 +16,7 @@ def text(built: Built) -> str:
     lines = list(_lock(built))
     for image in built.images:
         lines += ["", *_image(image, built.names[image.role])]
-    lines += ["", *_left_out(built.left_out)]
+    lines += ["", *_left_out(built)]
     lines += [f"{how:<10} {place}" for how, place in built.places]
     if built.signed_by:
         lines.append(f"signed by  {built.signed_by}")
@@ -46,10 +46,15 @@ def _parts(image: BuiltImage) -> tuple[int, list[Layer]]:
     return everything - sum(layer.descriptor.size for layer in own), own
 
 
-def _left_out(left_out: tuple[LeftOut, ...]) -> Iterator[str]:
+def _left_out(built: Built) -> Iterator[str]:
     """One line for each reason."""
+    from .image.layers import not_installed
+    from .image.stripping import WHOLE
+
+    for wheel in not_installed(built.settled.lock.packages):
+        yield f"left out   {_bytes(wheel.size)}, {wheel.name}: {WHOLE[wheel.name]}"
     reasons: dict[str, list[LeftOut]] = {}
-    for item in left_out:
+    for item in built.left_out:
         reasons.setdefault(item.reason, []).append(item)
     for reason, items in reasons.items():
         names = ", ".join(sorted({item.distribution for item in items}))

@@ -27,7 +27,7 @@ from .image.shapes import ROLES, BuiltImage, Layer, Role
 from .settling import BuildOptions, Settled, settle
 
 if TYPE_CHECKING:
-    from .image.wheel_files import LeftOut
+    from .image.stripping import LeftOut
     from .slicing import Slice
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -95,7 +95,7 @@ def build(slice_: Slice, notebook: Path, asked: BuildOptions, progress: Progress
     cache, connect = user_cache(), Connections(asked.root_certificates)
     path = asked.lock or locking.path_beside(notebook)
     settled = settle(slice_.manifest, path, asked, cache, connect)
-    source = building.Source(slice_.manifest, slicing.files(slice_), settled.lock, settled.base)
+    source = building.source(slice_.manifest, slicing.files(slice_), settled.lock, settled.base)
     tag = tag or building.default_tag(source)
     names: dict[Role, str] = {role: f"{repository}:{role}-{tag}" for role in ROLES}
     work = _Work(notebook, source, names, repository, asked, settled, cache, connect, progress)
@@ -180,7 +180,7 @@ def _nowhere(layer: Layer) -> None:
 
 
 def _attached(work: _Work, image: BuiltImage, key: Path) -> Attached:
-    document = attaching.bill_of_materials(work.settled.lock, image.role, work.cache)
+    document = attaching.bill_of_materials(work.source.lock, image.role, work.cache)
     return attaching.attached(image, document, str(work.repository), key)
 
 
@@ -221,7 +221,7 @@ def _exported(work: _Work) -> list[Path]:
         for role in ROLES:
             folder = asked.export_dockerfile / TITLES[role]
             found.append(_written(folder, building.context(work.source, role)))
-            for wheel in local_wheels(work.settled.lock, role):
+            for wheel in local_wheels(work.source.lock, role):
                 path = fetch(wheel, work.cache, work.progress)
                 shutil.copyfile(path, folder / "wheelhouse" / wheel.filename)
     if asked.export_github:

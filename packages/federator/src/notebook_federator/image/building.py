@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import Manifest
@@ -20,7 +21,7 @@ from .runtime_files import runtime_files, runtime_version
 from .shapes import ROLES, BuiltImage, Layer, Role
 
 if TYPE_CHECKING:
-    from .wheel_files import LeftOut
+    from .stripping import LeftOut
 
 Progress = Callable[[Mapping[str, Any]], None]
 _MAKERS = 2
@@ -28,12 +29,25 @@ _MAKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Everything that both images are made from; ``slice_files`` by path below the slice folder."""
+    """Everything that both images are made from.
+
+    Attributes:
+        slice_files: by path below the slice folder.
+        lock: without what no image needs; ``lock_digest`` is that of the whole.
+    """
 
     manifest: Manifest
     slice_files: Mapping[str, bytes]
     lock: Lock
+    lock_digest: str
     base: BaseImage
+
+
+def source(manifest: Manifest, slice_files: Mapping[str, bytes], lock: Lock, base: BaseImage) -> Source:
+    """What images are made from, less the wheels that are left out whole."""
+    outside = {wheel.name for wheel in layers.not_installed(lock.packages)}
+    inside = tuple(wheel for wheel in lock.packages if wheel.name not in outside)
+    return Source(manifest, slice_files, replace(lock, packages=inside), identity_of(lock), base)
 
 
 def build(
@@ -70,16 +84,15 @@ def build(
 
 def identity(source: Source, role: Role) -> Identity:
     """What the image of ``role`` says of itself."""
-    lock = source.lock
-    return Identity(role, source.manifest, identity_of(lock), lock.target.torch, runtime_version())
+    torch = source.lock.target.torch
+    return Identity(role, source.manifest, source.lock_digest, torch, runtime_version())
 
 
 def default_tag(source: Source) -> str:
     """A tag that changes with anything that the images are made from."""
-    manifest, lock = source.manifest, source.lock
-    platform = str(source.base.platform)
-    parts = (manifest.notebook_digest, manifest.slice_digest, identity_of(lock), source.base.reference)
-    return build_id((*parts, platform, lock.target.torch, runtime_version()))
+    manifest, base = source.manifest, source.base
+    parts = (manifest.notebook_digest, manifest.slice_digest, source.lock_digest, base.reference)
+    return build_id((*parts, str(base.platform), source.lock.target.torch, runtime_version()))
 
 
 def context(source: Source, role: Role) -> dict[str, bytes]:
@@ -127,8 +140,15 @@ def _made(
     ordered = sorted(plans, key=lambda plan: -sum(wheel.size for wheel in plan.wheels))
     found: dict[str, Layer] = {}
 
+    stop = threading.Event()
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if stop.is_set():
+            raise CancelledError
+        progress(event)
+
     def one(plan: LayerPlan) -> tuple[str, Layer]:
-        layer = layers.cached(plan, cache) or known(plan.key) or layers.make(plan, cache, progress)
+        layer = layers.cached(plan, cache) or known(plan.key) or layers.make(plan, cache, tell)
         return plan.key, layer
 
     with ThreadPoolExecutor(_MAKERS, "layer") as pool:
@@ -139,6 +159,7 @@ def _made(
                 found[key] = layer
                 ready(layer)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
             raise
     return found
