@@ -111,7 +111,16 @@ def check_confined(sites: list[Any], tmp_path: Path) -> None:
     assert stat.S_IMODE((sites[0].scratch / "key.pem").stat().st_mode) == 0o600
     if os.getuid() == 0:
         found = subprocess.run(
-            ["find", "/tmp", "/var/tmp", "/dev/shm", "-uid", str(containers.USER)],
+            [
+                "find",
+                "/tmp",
+                "/var/tmp",
+                "/dev/shm",
+                "-uid",
+                str(containers.USER),
+                "-newer",
+                str(tmp_path / "ca.pem"),
+            ],
             capture_output=True,
             text=True,
             check=False,
