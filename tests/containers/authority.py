@@ -35,7 +35,7 @@ def named(common_name: str) -> x509.Name:
 
 
 def begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    """A certificate for a day, without what it may be used for."""
+    """A certificate for three months, without what it may be used for."""
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -44,5 +44,5 @@ def begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=90))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,17 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from container_engines import HARDENED, Engine, Unpacked, missing, unpack
+from container_engines import HARDENED, Engine, Unpacked, finished, missing, unpack
+from container_federation import Images
 from debian_base import push_base
 
 DOCKER = "/usr/bin/docker"  # Debian's; another client earlier in PATH may lack what BuildKit needs
 DAEMON_SECONDS = 30.0
+NBFED = [sys.executable, "-m", "notebook_federator.cli"]
 
 OpenFolder = Callable[[], Path]
 
@@ -108,7 +111,10 @@ def podman(shared_registry: Registry) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="nbfed-podman-", ignore_cleanup_errors=True) as folder:
         engine = Engine(
             "podman",
-            ("podman", f"--root={folder}/root", f"--runroot={folder}/run", "--runtime=runc"),
+            (
+                *("podman", f"--root={folder}/root", f"--runroot={folder}/run", "--runtime=runc"),
+                f"--network-config-dir={folder}/networks",
+            ),
             pull_options=("--tls-verify=false",),
             run_options=("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
             hardened=(*HARDENED, "--read-only-tmpfs=false"),
@@ -140,3 +146,49 @@ def unpacked(open_folder: OpenFolder) -> Callable[[str], Unpacked]:
     if reason := missing("skopeo", "umoci", "bwrap", "setpriv"):
         pytest.skip(f"no unpacked images here ({reason})")
     return lambda reference: unpack(reference, open_folder())
+
+
+@pytest.fixture(scope="session")
+def nbfed() -> Callable[..., Any]:
+    """Runs the command and gives the data of its JSON envelope."""
+
+    def run(*words: str | Path) -> Any:
+        command = [*NBFED, *map(str, words), "--format", "json"]
+        return json.loads(finished(command, timeout=600).stdout)["data"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pushed(
+    shared_registry: Registry, debian_base: str, nbfed: Callable[..., Any]
+) -> Callable[[Path], Images]:
+    """Builds the images of a notebook and pushes them to the tests' registry."""
+
+    def build(notebook: Path) -> Images:
+        words = ("--push", f"{shared_registry.address}/demo", "--base", debian_base)
+        images = nbfed("build", notebook, *words)["images"]
+        layers = {layer["title"]: layer["bytes"] for layer in images["client"]["layers"]}
+        return Images(images["server"]["name"], images["client"]["name"], notebook, layers)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def breast_cancer(
+    pushed: Callable[[Path], Images], nbfed: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Images:
+    """The images of the example on breast biopsies, which brings its data along."""
+    notebook = tmp_path_factory.mktemp("breast-cancer") / "breast-cancer.ipynb"
+    nbfed("new", notebook, "--example", "breast-cancer")
+    return pushed(notebook)
+
+
+@pytest.fixture(scope="session")
+def histology(
+    pushed: Callable[[Path], Images], nbfed: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Images:
+    """The images of the example on tissue patches, which reads a folder at each site."""
+    notebook = tmp_path_factory.mktemp("histology") / "histology.ipynb"
+    nbfed("new", notebook, "--example", "histology")
+    return pushed(notebook)

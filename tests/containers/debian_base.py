@@ -23,9 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-import urllib3
 from notebook_federator.image.layer_writer import LayerWriter, Written
-from notebook_federator.image.shapes import CONFIG, LAYER, MANIFEST, Descriptor, digest_of
+from notebook_federator.image.registry.client import Registry
+from notebook_federator.image.registry.reference import parse
+from notebook_federator.image.shapes import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    BytesContent,
+    Descriptor,
+    FileContent,
+    digest_of,
+)
 
 PACKAGES = (
     *(
@@ -56,7 +65,6 @@ ENVIRONMENT = {
 }
 PYTHON_LABEL = "org.notebook-federator.python"
 RECIPE = "2"  # a change here makes the layer anew
-BYTES = "application/octet-stream"
 OWN_FOLDERS = {name: 0o755 for name in ("dev", "etc", "proc", "run", "sys")} | {"root": 0o700, "tmp": 0o1777}
 
 
@@ -84,40 +92,22 @@ def push_base(reference: str, label: bool = False) -> str:
 
     With ``label`` the image says where its Python is; without, a reader has to look at its files.
     """
-    host, _, name = reference.partition("/")
-    repository, _, tag = name.rpartition(":")
-    made = make_layer()
-    layer = made.path.read_bytes()
+    made, name = make_layer(), parse(reference)
+    layer = Descriptor(LAYER, made.digest, made.path.stat().st_size)
     config = to_json(image_config(made, label))
-    config_named = Descriptor(CONFIG, digest_of(config), len(config))
-    layer_named = Descriptor(LAYER, made.digest, len(layer))
+    described = Descriptor(CONFIG, digest_of(config), len(config))
     manifest = to_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": config_named.to_json(),
-            "layers": [layer_named.to_json()],
+            "config": described.to_json(),
+            "layers": [layer.to_json()],
         }
     )
-    at = f"http://{host}/v2/{repository}"
-    for named, data in ((layer_named, layer), (config_named, config)):
-        push_blob(at, named.digest, data)
-    answered("PUT", f"{at}/manifests/{tag}", manifest, MANIFEST)
-    return digest_of(manifest)
-
-
-def push_blob(at: str, digest: str, data: bytes) -> None:
-    """Upload one blob (OCI distribution specification, "Pushing a blob monolithically")."""
-    upload = answered("POST", f"{at}/blobs/uploads/", b"").headers["Location"]
-    answered("PUT", f"{upload}{'&' if '?' in upload else '?'}digest={digest}", data)
-
-
-def answered(method: str, url: str, data: bytes, kind: str = BYTES) -> urllib3.BaseHTTPResponse:
-    """A request that has to succeed."""
-    answer = urllib3.request(method, url, body=data, headers={"Content-Type": kind})
-    if answer.status >= 300:
-        sys.exit(f"{method} {url} gives {answer.status}: {answer.data.decode()}")
-    return answer
+    registry = Registry(name.registry)
+    registry.push_blob(name.repository, layer, FileContent(made.path))
+    registry.push_blob(name.repository, described, BytesContent(config))
+    return registry.push_manifest(name.repository, name.tag or "latest", manifest, MANIFEST)
 
 
 def image_config(made: Made, label: bool) -> dict[str, object]:
