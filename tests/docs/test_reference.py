@@ -1,5 +1,6 @@
 """The reference pages say what the code says. NBFED_UPDATE_DOCS=1 writes them anew."""
 
+import argparse
 import inspect
 import os
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ import click
 import notebook_federator.image.errors
 import notebook_federator.locking.errors  # noqa: F401  (both add to the tree of errors)
 import pytest
+from nbfed_site.__main__ import command_line as site_commands
 from nbfed_site.contracts import NbfedError
 from notebook_federator.cli import nbfed
+from notebook_federator.federation.serving import command_line as server_commands
 
 EXIT = {1: "failed", 2: "cannot connect", 3: "timed out", 4: "bad input", 130: "interrupted"}
 
@@ -61,12 +64,38 @@ def sections(command: click.Command, name: str, parent: click.Context | None) ->
             yield from sections(child, f"{name} {child.name}", context)
 
 
-@pytest.mark.parametrize(("page", "write"), [("errors", errors_page), ("commands", commands_page)])
-def test_reference_page_is_up_to_date(page: str, write, repository: Path) -> None:
+def image_commands_page() -> str:
+    head = [
+        "# Commands inside the images",
+        "",
+        "Every option with a name in brackets is also read from that environment variable.",
+        "Exit codes are those of [`nbfed`](commands.md).",
+        "",
+    ]
+    images = {"client-training": site_commands(), "server-aggregation": server_commands()}
+    for image, parser in images.items():
+        for name, command in commands_of(parser):
+            text = command.format_help().rstrip()
+            head += [f"## {image}: `{name}`", "", "```text", text, "```", ""]
+    return "\n".join(head)
+
+
+def commands_of(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return list(found.choices.items())
+
+
+PAGES = {"errors": errors_page, "commands": commands_page, "image-commands": image_commands_page}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_reference_page_is_up_to_date(page: str, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    write = PAGES[page]
     path = repository / "docs/reference" / f"{page}.md"
     if os.environ.get("NBFED_UPDATE_DOCS"):
         path.write_text(write())
-    assert path.read_text() == write()
+    assert path.read_text().split() == write().split()  # argparse breaks lines as its Python version does
 
 
 def test_error_codes_are_unique() -> None:

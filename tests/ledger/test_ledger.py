@@ -78,5 +78,5 @@ def test_a_ledger_that_cannot_grow_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageFull) as caught:
         for _ in range(1000):
             ledger.append("update", filler="x" * 5000)
-    assert "--resume" in caught.value.hint
+    assert "resume" in caught.value.hint
     assert ledger.verify() >= 4

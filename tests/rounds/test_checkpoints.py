@@ -50,7 +50,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 try:
     write_arrays(Path({str(path)!r}), {{"w": np.ones(1_000_000)}})
 except StorageFull as error:
-    sys.exit(0 if "--resume" in error.hint and error.where else 1)
+    sys.exit(0 if "resume" in error.hint and error.where else 1)
 sys.exit(2)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -57,7 +57,7 @@ def _build_options(command: Callable[..., None]) -> Callable[..., None]:
 @progress_option
 @output_option
 def build(notebook: Path, progress: str, output: str, destination: Path | None, **options: Any) -> None:
-    """Make the server and the client image of a notebook; without Docker, without root."""
+    """Make the two images of a notebook; no Docker, no root."""
 
     def produce() -> Answer:
         from . import api, building
@@ -87,7 +87,7 @@ _certificates = click.option("--root-certificates", type=_PATH, metavar="PEM",
 @_certificates
 @output_option
 def inspect(target: str, keys: tuple[Path, ...], root_certificates: Path | None, output: str) -> None:
-    """Show what an image holds, as a scanner and a security officer see it."""
+    """Show what an image holds, as a scanner sees it."""
 
     def produce() -> Answer:
         from .image import inspecting, inspection_text, looking
@@ -105,7 +105,7 @@ def inspect(target: str, keys: tuple[Path, ...], root_certificates: Path | None,
 @_certificates
 @output_option
 def verify(target: str, key: Path, root_certificates: Path | None, output: str) -> None:
-    """Check that an image, or every image of a folder or tar, is signed with a key."""
+    """Check that images are signed with a key."""
 
     def produce() -> Answer:
         from .image import looking
@@ -120,7 +120,7 @@ def verify(target: str, key: Path, root_certificates: Path | None, output: str) 
 @image.command("key")
 @output_option
 def key_command(output: str) -> None:
-    """Print your public signing key, for those who verify; it is made at first use."""
+    """Print your public signing key (made at first use)."""
 
     def produce() -> Answer:
         from .image import signing

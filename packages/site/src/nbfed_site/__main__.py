@@ -23,14 +23,15 @@ _SLICE, _SCRATCH = "/app/slice", "/scratch"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     try:
-        options = _parser().parse_args(arguments)
+        options = command_line().parse_args(arguments)
         return int(options.run(options))
     except NbfedError as error:
         print(f"{error.code}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
 
 
-def _parser() -> Parser:
+def command_line() -> Parser:
+    """The commands and their options."""
     parser = Parser(prog="nbfed-site", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     abouts = {

@@ -35,7 +35,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     try:
-        options = _parser().parse_args(arguments)
+        options = command_line().parse_args(arguments)
         return int(options.run(options))
     except NbfedError as error:
         print(f"{error.code}: {error}", file=sys.stderr, flush=True)
@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> Parser:
+def command_line() -> Parser:
+    """The commands and their options."""
     parser = Parser(prog="nbfed-server", description="The server of a federation.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="run the federation, or go on with it")

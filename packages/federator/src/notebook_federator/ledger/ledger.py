@@ -102,7 +102,7 @@ class Ledger:
             raise StorageFull(
                 f"The ledger could not be written: {error}.",
                 where=str(self._path),
-                hint="Free some disk space, then run again with --resume.",
+                hint="Free some disk space, then resume the run.",
             ) from error
         if self._observe:
             self._observe(entry)

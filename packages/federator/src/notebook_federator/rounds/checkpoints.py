@@ -43,7 +43,7 @@ class StoredArrays(Mapping[str, Array]):
             raise RunUnreadable(
                 f"The model file cannot be read: {error}.",
                 where=str(self._path),
-                hint="Resume from an older round: delete this file and run again with --resume.",
+                hint="Resume from an older round: delete this file, then resume the run.",
             ) from error
 
     def __getitem__(self, name: str) -> Array:
@@ -78,7 +78,7 @@ def write_arrays(path: Path, arrays: Arrays) -> Checkpoint:
         raise StorageFull(
             f"The model could not be written: {error}.",
             where=str(path),
-            hint="Free some disk space, then run again with --resume; finished rounds are kept.",
+            hint="Free some disk space, then resume the run; finished rounds are kept.",
         ) from error
     return Checkpoint(path, found)
 

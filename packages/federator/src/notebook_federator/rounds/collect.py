@@ -181,12 +181,12 @@ class Gathering:
             return error_kind(failure.code)(
                 f"{site}{others}: {failure.what}",
                 where=(failure.where or round_name) + source,
-                hint=failure.hint or f"Mend this, then run again with --resume ({round_name} is repeated).",
+                hint=failure.hint or f"Mend this, then resume the run ({round_name} is repeated).",
             )
         missing = ", ".join(sorted(self.pending))
         return QuorumMissed(
             f"{self.replied} of {len(self.sites)} sites replied before the deadline; "
             f"the quorum is {self.quorum}.",
             where=f"{round_name}; no reply from {missing}",
-            hint="Bring the sites back and run again with --resume, or declare a lower --quorum.",
+            hint="Bring the sites back and resume the run, or declare a lower --quorum.",
         )
