@@ -18,6 +18,7 @@ from container_engines import UID, Engine, Finished
 HOST = "federation.test"
 PORT = 9092
 PYTHON = "/app/venv/bin/python3"
+MOUNTED = re.compile(r"C /etc|[AC] /(data|scratch|tls(/authority\.pem)?)")
 SITE = (PYTHON, "-I", "-m", "nbfed_site")
 
 
@@ -145,9 +146,9 @@ class Federation:
         return found.stdout + found.stderr
 
     def changed_files(self, name: str) -> list[str]:
-        """What differs from the image in a container, but for the places of its mounts."""
+        """What differs from the image in a container, but for where the engine mounts something."""
         lines = self.engine("diff", self.containers[name]).stdout.splitlines()
-        return [line for line in lines if not re.fullmatch(r"\w /(data|scratch|tls(/authority.pem)?)", line)]
+        return [line for line in lines if not MOUNTED.fullmatch(line)]
 
 
 def unwell(doctor: Finished) -> dict[str, str]:
