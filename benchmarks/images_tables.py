@@ -71,7 +71,12 @@ def print_pulls(ours: Sequence[tuple[float, int]], docker: Sequence[tuple[float,
 
 def print_start(seconds: Mapping[str, Sequence[float]]) -> None:
     """How fast a site's process is there."""
-    imports, container = seconds["imports"], statistics.median(seconds["container"])
-    print("\nStart of a site process in a container, read-only, unprivileged")
-    print(f"  container alone {container:.2f} s; imports of the site and its slice: ", end="")
-    print(f"first {imports[0]:.2f} s, then {statistics.median(imports[1:]):.2f} s")
+    print("\nStart of a site in a container: seconds, the first time and the median of the others")
+    titles = {
+        "container": "container that does nothing",
+        "runtime": "in it: site runtime and Flower loaded",
+        "ready": "in it: data and model ready",
+    }
+    for key, title in titles.items():
+        first, *others = seconds[key]
+        print(f"  {title:<40}{first:>6.2f}{statistics.median(others):>7.2f}")

@@ -1,6 +1,6 @@
 """All benchmarks, one after the other; each prints the command that repeats it.
 
-Usage: ``python benchmarks/run_all.py``. Takes about 20 minutes on 2 cores, and 6 GB of memory and
+Usage: ``python benchmarks/run_all.py``. Takes about 30 minutes on 2 cores, and 6 GB of memory and
 4 GB of disk for Flower as shipped at 550 MB.
 """
 
@@ -13,6 +13,7 @@ RUNS = (
     ["command.py"],
     ["wire.py"],
     ["gain.py"],
+    ["images.py"],
     ["engine.py", "--megabytes", "0", "--sites", "3", "--rounds", "5", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "3", "--rounds", "3", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "8", "--rounds", "3"],
