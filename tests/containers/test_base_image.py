@@ -22,7 +22,7 @@ print(os.getuid(), places, *caps)
 
 def test_unprivileged_read_only_and_complete(engine: Engine, debian_base: str) -> None:
     engine.pull(debian_base)
-    found = engine.run(debian_base, "python3", "-c", LOOK).stdout
+    found = engine.run(debian_base, "python3", "-c", LOOK, options=("--network", "none")).stdout
     assert found.split() == [str(UID), "[]", "0000000000000000", "1"]
 
 
