@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from container_engines import HARDENED, Engine, Unpacked, finished, missing, unpack
 from container_federation import Images
 from debian_base import push_base
+from notebook_federator.image.signing_keys import make_key
 
 DOCKER = "/usr/bin/docker"  # Debian's; another client earlier in PATH may lack what BuildKit needs
 DAEMON_SECONDS = 30.0
@@ -36,7 +37,7 @@ class Registry(Protocol):
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[OpenFolder]:
     """Makes folders that any user may enter, unlike ``tmp_path``; gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="nbfed-containers-") as root:
+    with tempfile.TemporaryDirectory(prefix="nbfed-containers-", ignore_cleanup_errors=True) as root:
         Path(root).chmod(0o755)
 
         def make() -> Path:
@@ -149,12 +150,15 @@ def unpacked(open_folder: OpenFolder) -> Callable[[str], Unpacked]:
 
 
 @pytest.fixture(scope="session")
-def nbfed() -> Callable[..., Any]:
-    """Runs the command and gives the data of its JSON envelope."""
+def nbfed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Runs the command, with a signing key of the tests, and gives the data of its JSON envelope."""
+    key = tmp_path_factory.mktemp("keys") / "signing.pem"
+    make_key(key)
 
     def run(*words: str | Path) -> Any:
         command = [*NBFED, *map(str, words), "--format", "json"]
-        return json.loads(finished(command, timeout=600).stdout)["data"]
+        answer = finished(command, {"NBFED_SIGNING_KEY": str(key)}, timeout=600)
+        return json.loads(answer.stdout)["data"]
 
     return run
 

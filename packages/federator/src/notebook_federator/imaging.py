@@ -145,8 +145,7 @@ def _deliver(work: _Work) -> Built:
         images = building.build(work.source, work.cache, known, ready, work.progress)
         attached = [_attached(work, image, key) for image in images]
         if push is not None:
-            _finish(push, work, images)
-            attaching.push(work.connect(work.repository.registry), work.repository.repository, attached)
+            _pushed(push, work, images, attached)
             places.append(("pushed", str(work.repository)))
     places += _kept(work, images, attached)
     left_out = building.left_out(work.source, work.cache)
@@ -160,15 +159,20 @@ def _push(work: _Work) -> Push:
     return Push(registry, name, layers_repository(name, registry.name), work.progress)
 
 
-def _finish(push: Push, work: _Work, images: Sequence[BuiltImage]) -> None:
-    """Push what is left of both images, and their tags, at the same time."""
+def _pushed(push: Push, work: _Work, images: Sequence[BuiltImage], attached: Sequence[Attached]) -> None:
+    """Push what is left of both images, their tags, then what goes beside them."""
+    registry, repository = work.connect(work.repository.registry), work.repository.repository
 
-    def one(image: BuiltImage) -> None:
+    def finish(image: BuiltImage) -> None:
         tag = work.names[image.role].rpartition(":")[2]
         push.finish(image, tag, replace=work.asked.replace)
 
-    with ThreadPoolExecutor(len(images), "finish") as pool:
-        list(pool.map(one, images))
+    with ThreadPoolExecutor(2 * len(images), "finish") as pool:
+        steps = [pool.submit(finish, image) for image in images]
+        steps += [pool.submit(attaching.push_blobs, registry, repository, item) for item in attached]
+        for step in steps:
+            step.result()
+    attaching.push(registry, repository, attached)
 
 
 def _unknown(key: str) -> None:

@@ -12,10 +12,12 @@ from ..locking import Lock
 from . import sbom, signing
 from .cache import Cache
 from .runtime_files import runtime_version
-from .shapes import Attachment, BuiltImage, Role
+from .shapes import Attachment, BuiltImage, BytesContent, Descriptor, Role
 
 if TYPE_CHECKING:
     from .registry.client import Registry
+
+OCTETS = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,23 @@ def attached(image: BuiltImage, document: bytes, repository: str, key: Path) -> 
     return Attached(image.digest, bill, signing.sign(repository, image.digest, key))
 
 
+def push_blobs(registry: Registry, repository: str, item: Attached) -> None:
+    """Upload what the manifests beside an image will name; nothing is found by it yet."""
+    for manifest in item.manifests:
+        for digest, data in manifest.blobs.items():
+            registry.push_blob(repository, Descriptor(OCTETS, digest, len(data)), BytesContent(data))
+
+
 def push(registry: Registry, repository: str, items: Sequence[Attached]) -> None:
     """Put them beside their images; signatures of others stay."""
 
-    def one(item: Attached) -> None:
-        registry.push_attachment(repository, item.bill)
+    def sign(item: Attached) -> None:
         signing.push(registry, repository, item.digest, item.signature)
 
-    with ThreadPoolExecutor(max(1, len(items)), "attach") as pool:
-        list(pool.map(one, items))
+    def describe(item: Attached) -> None:
+        registry.push_attachment(repository, item.bill)
+
+    with ThreadPoolExecutor(2 * len(items), "attach") as pool:
+        work = [pool.submit(step, item) for item in items for step in (sign, describe)]
+        for future in work:
+            future.result()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
 
 from nbfed_site.contracts import SettingsInvalid
 
@@ -33,7 +33,8 @@ def runtime_requirements(role: Role) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(found)))
 
 
-def _required(distribution: str) -> Iterator[str]:
+@functools.cache
+def _required(distribution: str) -> tuple[str, ...]:
     """What a distribution needs without any of its extras."""
     from importlib import metadata
 
@@ -42,4 +43,4 @@ def _required(distribution: str) -> Iterator[str]:
     except metadata.PackageNotFoundError:
         hint = "Install Notebook Federator with pip or uv: `pip install notebook-federator`."
         raise SettingsInvalid(f"{distribution} is not installed as a package.", hint=hint) from None
-    yield from (line for line in lines if not re.search(r";.*\bextra\s*==", line))
+    return tuple(line for line in lines if not re.search(r";.*\bextra\s*==", line))
