@@ -73,7 +73,7 @@ def test_after_an_edit_only_kilobytes_are_sent(desk: Desk) -> None:
     assert second["images"]["client"]["name"] != first["images"]["client"]["name"]
     assert second["lock"]["state"] == "unchanged"
     seen = states(found.stderr)
-    assert seen["2 packages"] == ["present"]
+    assert seen["alpha 1.0"] == ["present"]
     assert seen["site runtime, slice"][-1] == "uploaded"
 
 
@@ -84,7 +84,7 @@ def test_a_fresh_machine_fetches_no_wheel_that_the_registry_has_as_a_layer(make_
     found = fresh.build("--push", f"{fresh.registry}/another")
     layers = data(found)["images"]["client"]["layers"]
     assert layers == first["images"]["client"]["layers"]
-    assert states(found.stderr)["2 packages"][-1] == "mounted"
+    assert states(found.stderr)["alpha 1.0"][-1] == "mounted"
     assert not (fresh.cache / "layers").exists()
 
 

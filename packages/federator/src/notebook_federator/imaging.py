@@ -61,8 +61,8 @@ class _Work:
 
     notebook: Path
     source: building.Source
-    names: Mapping[Role, str]
     repository: Reference
+    tag: str | None
     asked: BuildOptions
     settled: Settled
     cache: Cache
@@ -96,9 +96,7 @@ def build(slice_: Slice, notebook: Path, asked: BuildOptions, progress: Progress
     path = asked.lock or locking.path_beside(notebook)
     settled = settle(slice_.manifest, path, asked, cache, connect)
     source = building.source(slice_.manifest, slicing.files(slice_), settled.lock, settled.base)
-    tag = tag or building.default_tag(source)
-    names: dict[Role, str] = {role: f"{repository}:{role}-{tag}" for role in ROLES}
-    work = _Work(notebook, source, names, repository, asked, settled, cache, connect, progress)
+    work = _Work(notebook, source, repository, tag, asked, settled, cache, connect, progress)
     try:
         return _deliver(work)
     except BlobDamaged:
@@ -138,19 +136,21 @@ def _deliver(work: _Work) -> Built:
     asked = work.asked
     places = [("wrote", str(path)) for path in _exported(work)]
     if not asked.images:
-        return Built((), work.names, work.settled, (), tuple(places), None)
+        return Built((), {}, work.settled, (), tuple(places), None)
     key = asked.signing_key or signing.user_key()
     with _push(work) if asked.push else nullcontext() as push:
         known, ready = (push.known, push.add) if push else (_unknown, _nowhere)
         images = building.build(work.source, work.cache, known, ready, work.progress)
+        tags = {image.role: f"{image.role}-{work.tag or building.default_tag(images)}" for image in images}
+        names = {role: f"{work.repository}:{tag}" for role, tag in tags.items()}
         attached = [_attached(work, image, key) for image in images]
         if push is not None:
-            _pushed(push, work, images, attached)
+            _pushed(push, work, images, tags, attached)
             places.append(("pushed", str(work.repository)))
-    places += _kept(work, images, attached)
+    places += _kept(work, images, names, attached)
     left_out = building.left_out(work.source, work.cache)
     signed_by = signing.fingerprint(signing.public_key(key))
-    return Built(images, work.names, work.settled, left_out, tuple(places), signed_by)
+    return Built(images, names, work.settled, left_out, tuple(places), signed_by)
 
 
 def _push(work: _Work) -> Push:
@@ -159,13 +159,18 @@ def _push(work: _Work) -> Push:
     return Push(registry, name, layers_repository(name, registry.name), work.progress)
 
 
-def _pushed(push: Push, work: _Work, images: Sequence[BuiltImage], attached: Sequence[Attached]) -> None:
+def _pushed(
+    push: Push,
+    work: _Work,
+    images: Sequence[BuiltImage],
+    tags: Mapping[Role, str],
+    attached: Sequence[Attached],
+) -> None:
     """Push what is left of both images, their tags, then what goes beside them."""
     registry, repository = work.connect(work.repository.registry), work.repository.repository
 
     def finish(image: BuiltImage) -> None:
-        tag = work.names[image.role].rpartition(":")[2]
-        push.finish(image, tag, replace=work.asked.replace)
+        push.finish(image, tags[image.role], replace=work.asked.replace)
 
     with ThreadPoolExecutor(2 * len(images), "finish") as pool:
         steps = [pool.submit(finish, image) for image in images]
@@ -188,19 +193,21 @@ def _attached(work: _Work, image: BuiltImage, key: Path) -> Attached:
     return attaching.attached(image, document, str(work.repository), key)
 
 
-def _kept(work: _Work, images: Sequence[BuiltImage], attached: Sequence[Attached]) -> list[tuple[str, str]]:
+def _kept(
+    work: _Work, images: Sequence[BuiltImage], names: Mapping[Role, str], attached: Sequence[Attached]
+) -> list[tuple[str, str]]:
     """Write and load on this machine what was asked for; how and where."""
     manifests = [manifest for item in attached for manifest in item.manifests]
     asked, places = work.asked, []
     if asked.output:
         write = layout.write_tar if asked.output.suffix == ".tar" else layout.write_folder
-        write(images, work.names, asked.output, work.progress, manifests)
+        write(images, names, asked.output, work.progress, manifests)
         places.append(("wrote", str(asked.output)))
     if asked.export_compose:
         places.append(("wrote", str(_composed(work, images, asked.export_compose))))
     if asked.load:
-        engines.load(images, work.names, None if asked.load == "auto" else asked.load, work.progress)
-        places.append(("loaded", f"{asked.load}: {', '.join(work.names.values())}"))
+        engines.load(images, names, None if asked.load == "auto" else asked.load, work.progress)
+        places.append(("loaded", f"{asked.load}: {', '.join(names.values())}"))
     return places
 
 

@@ -5,7 +5,6 @@ Nothing depends on the machine or the hour: the same inputs give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -185,8 +184,3 @@ def _described(layer: Layer) -> Descriptor:
     }
     found = layer.descriptor
     return Descriptor(found.media_type, found.digest, found.size, {**found.annotations, **own})
-
-
-def build_id(parts: Sequence[str]) -> str:
-    """Twelve digits that stand for everything an image is made from; the default tag."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

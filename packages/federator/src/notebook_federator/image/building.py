@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
@@ -13,7 +14,7 @@ from nbfed_site.contracts import Manifest
 from ..locking import Lock
 from ..locking import identity as identity_of
 from . import layers
-from .assembling import Identity, assemble, build_id, code_layer, configuration, slice_files
+from .assembling import Identity, assemble, code_layer, configuration, slice_files
 from .base_image import BaseImage
 from .cache import Cache
 from .layers import LayerPlan
@@ -70,12 +71,11 @@ def build(
         WheelUnreachable, WheelDamaged: of a wheel that a layer needs.
         StorageFull: the cache has no room.
     """
-    python = source.base.python.version
-    plans = {role: layers.plan(source.lock.wheels(role), python) for role in ROLES}
+    plans = {role: _plans(source, role) for role in ROLES}
     code = {role: _code(source, role) for role in ROLES}
     for layer in (*source.base.layers, *code.values()):
         ready(layer)
-    made = _made(_plans(source), cache, known, ready, progress)
+    made = _made(_all_plans(source), cache, known, ready, progress)
     return tuple(
         assemble(identity(source, role), source.base, [*(made[plan.key] for plan in plans[role]), code[role]])
         for role in ROLES
@@ -88,11 +88,9 @@ def identity(source: Source, role: Role) -> Identity:
     return Identity(role, source.manifest, source.lock_digest, torch, runtime_version())
 
 
-def default_tag(source: Source) -> str:
-    """A tag that changes with anything that the images are made from."""
-    manifest, base = source.manifest, source.base
-    parts = (manifest.notebook_digest, manifest.slice_digest, source.lock_digest, base.reference)
-    return build_id((*parts, str(base.platform), source.lock.target.torch, runtime_version()))
+def default_tag(images: Sequence[BuiltImage]) -> str:
+    """A tag made from the contents of both images: no other two have it."""
+    return hashlib.sha256("\n".join(image.digest for image in images).encode()).hexdigest()[:12]
 
 
 def context(source: Source, role: Role) -> dict[str, bytes]:
@@ -106,23 +104,29 @@ def context(source: Source, role: Role) -> dict[str, bytes]:
 
 def left_out(source: Source, cache: Cache) -> tuple[LeftOut, ...]:
     """What of the wheels neither image holds, and why; nothing of layers that were made elsewhere."""
-    return layers.left_out(_plans(source), cache)
+    return layers.left_out(_all_plans(source), cache)
 
 
 def drop_damaged(source: Source, cache: Cache) -> bool:
     """Remove layers from the cache whose bytes have changed; whether there were any."""
-    found = [layers.cached(plan, cache) for plan in _plans(source)]
+    found = [layers.cached(plan, cache) for plan in _all_plans(source)]
     damaged = [layer for layer in found if layer is not None and not layers.verified(layer)]
     for layer in damaged:
         layers.forget(layer.key, cache)
     return bool(damaged)
 
 
-def _plans(source: Source) -> list[LayerPlan]:
+def _plans(source: Source, role: Role) -> tuple[LayerPlan, ...]:
+    """The layers of an image: what both images need apart from the rest, so that all notebooks share it."""
+    python, wheels = source.base.python.version, source.lock.wheels(role)
+    both = frozenset.intersection(*(frozenset(source.lock.wheels(each)) for each in ROLES))
+    shared = layers.plan([wheel for wheel in wheels if wheel in both], python, "runtime: ")
+    return (*shared, *layers.plan([wheel for wheel in wheels if wheel not in both], python, f"{role}: "))
+
+
+def _all_plans(source: Source) -> list[LayerPlan]:
     """The layers of both images, each once."""
-    python = source.base.python.version
-    plans = (plan for role in ROLES for plan in layers.plan(source.lock.wheels(role), python))
-    return list({plan.key: plan for plan in plans}.values())
+    return list({plan.key: plan for role in ROLES for plan in _plans(source, role)}.values())
 
 
 def _code(source: Source, role: Role) -> Layer:

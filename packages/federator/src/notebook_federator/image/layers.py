@@ -48,10 +48,10 @@ class _Note:
     left_out: tuple[LeftOut, ...]
 
 
-def plan(wheels: Sequence[LockedWheel], python: str) -> tuple[LayerPlan, ...]:
+def plan(wheels: Sequence[LockedWheel], python: str, title: str = "") -> tuple[LayerPlan, ...]:
     """One layer for each wheel of 20 MB or more, the largest first, and one for all others.
 
-    Wheels that :data:`stripping.WHOLE` leaves out are in none.
+    Wheels that :data:`stripping.WHOLE` leaves out are in none; ``title`` says what the others are for.
     """
     kept = sorted(
         (wheel for wheel in wheels if wheel.name not in stripping.WHOLE), key=lambda each: each.name
@@ -59,7 +59,7 @@ def plan(wheels: Sequence[LockedWheel], python: str) -> tuple[LayerPlan, ...]:
     big = sorted((wheel for wheel in kept if wheel.size >= BIG), key=lambda each: -each.size)
     rest = tuple(wheel for wheel in kept if wheel.size < BIG)
     groups = [*((wheel,) for wheel in big), *([rest] if rest else [])]
-    return tuple(LayerPlan(_key(group, python), _title(group), group, python) for group in groups)
+    return tuple(LayerPlan(_key(group, python), _title(group, title), group, python) for group in groups)
 
 
 def _key(wheels: Iterable[LockedWheel], python: str) -> str:
@@ -67,9 +67,9 @@ def _key(wheels: Iterable[LockedWheel], python: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _title(wheels: Sequence[LockedWheel]) -> str:
+def _title(wheels: Sequence[LockedWheel], title: str) -> str:
     only = wheels[0]
-    return f"{only.name} {only.version}" if len(wheels) == 1 else f"{len(wheels)} packages"
+    return f"{only.name} {only.version}" if len(wheels) == 1 else f"{title}{len(wheels)} packages"
 
 
 def cached(plan: LayerPlan, cache: Cache) -> Layer | None:
