@@ -10,8 +10,8 @@ from images_notebooks import Run
 TITLES = {
     "cold": "everything cold, wheels downloaded",
     "wheels": "wheels cached, layers cold",
-    "author": "new machine, layers in the registry",
     "line": "one line changed",
+    "author": "empty cache, layers in the registry",
 }
 STEPS = ("the first notebook", "the next one, same lock", "another one, same torch")
 
@@ -34,7 +34,7 @@ def print_speed(
     spread = sorted(run.seconds for run in ours["line"])
     peak = max(run.peak_mb for runs in ours.values() for run in runs)
     print(f"one line changed, of {len(spread)}: {spread[0]:.2f} to {spread[-1]:.2f} s")
-    print(f"peak memory of nbfed build: {peak:.0f} MB")
+    print(f"peak memory of nbfed build: at most {peak:.0f} MB")
 
 
 def _median(runs: Sequence[Seconds], role: str) -> tuple[float, float]:
