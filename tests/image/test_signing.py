@@ -18,7 +18,7 @@ from notebook_federator.image.layout import write_folder, write_tar
 from notebook_federator.image.registry.client import Registry
 from notebook_federator.image.shapes import CONFIG, MANIFEST, BuiltImage, BytesContent, Descriptor, digest_of
 from notebook_federator.image.signing_keys import default_path, fingerprint, make_key, public_key
-from notebook_federator.image.stored import InRegistry, signature_tag
+from notebook_federator.image.stored import InLayout, InRegistry, signature_tag
 from small_images import names, silent, two_images
 
 DIGEST = "sha256:" + "ab" * 32
@@ -160,7 +160,7 @@ def test_a_signature_is_pushed_beside_the_image_and_verified(key: Path, registry
     signed = signing.sign(f"{registry.address}/demo", image.digest, key)
     digest = signing.push(client, "demo", image.digest, signed)
     assert client.manifest("demo", signature_tag(image.digest)).digest == digest
-    assert signing.verify(client, "demo", image.digest, public_key(key)) == signed
+    assert signing.verify(InRegistry(client, "demo"), image.digest, public_key(key)) == signed
     assert signed.key == fingerprint(public_key(key))
     assert signing.push(client, "demo", image.digest, signed) == digest
 
@@ -171,8 +171,8 @@ def test_a_second_signer_keeps_the_first(key: Path, tmp_path: Path, other: bytes
     for path in (key, tmp_path / "other.pem", key):
         signing.push(client, "demo", image.digest, signing.sign("x/y", image.digest, path))
     assert len(signing.signatures(InRegistry(client, "demo"), image.digest)) == 2
-    signing.verify(client, "demo", image.digest, public_key(key))
-    signing.verify(client, "demo", image.digest, other)
+    signing.verify(InRegistry(client, "demo"), image.digest, public_key(key))
+    signing.verify(InRegistry(client, "demo"), image.digest, other)
 
 
 def test_another_key_or_no_signature_is_said(key: Path, other: bytes, registry: Any) -> None:
@@ -180,9 +180,9 @@ def test_another_key_or_no_signature_is_said(key: Path, other: bytes, registry: 
     pushed(client, image)
     signing.push(client, "demo", image.digest, signing.sign("x/y", image.digest, key))
     with pytest.raises(SignatureInvalid, match=f"not with the expected key[\\s\\S]*{fingerprint(other)}"):
-        signing.verify(client, "demo", image.digest, other)
+        signing.verify(InRegistry(client, "demo"), image.digest, other)
     with pytest.raises(SignatureInvalid, match="not signed"):
-        signing.verify(client, "demo", unsigned.digest, public_key(key))
+        signing.verify(InRegistry(client, "demo"), unsigned.digest, public_key(key))
 
 
 def test_a_signature_of_another_image_does_not_count(key: Path, registry: Any) -> None:
@@ -191,7 +191,7 @@ def test_a_signature_of_another_image_does_not_count(key: Path, registry: Any) -
     signed = signing.sign("x/y", image.digest, key)
     client.push_attachment("demo", signing.attachment(swapped.digest, [signed]))
     with pytest.raises(SignatureInvalid):
-        signing.verify(client, "demo", swapped.digest, public_key(key))
+        signing.verify(InRegistry(client, "demo"), swapped.digest, public_key(key))
 
 
 @pytest.mark.parametrize("field", ["payload", "signature"])
@@ -222,9 +222,9 @@ def test_it_is_verified_in_a_layout_too(key: Path, other: bytes, tmp_path: Path,
     images = two_images()
     signed = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)]) for one in images]
     write(images, names(), tmp_path / "it", silent, signed)
-    signing.verify_layout(tmp_path / "it", images[1].digest, public_key(key))
+    signing.verify(InLayout(tmp_path / "it"), images[1].digest, public_key(key))
     with pytest.raises(SignatureInvalid):
-        signing.verify_layout(tmp_path / "it", images[1].digest, other)
+        signing.verify(InLayout(tmp_path / "it"), images[1].digest, other)
 
 
 def test_damage_in_a_layout_is_found(key: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_damage_in_a_layout_is_found(key: Path, tmp_path: Path) -> None:
     path = tmp_path / "it/blobs/sha256" / made.digest[7:]
     path.write_bytes(path.read_bytes().replace(b"sha256", b"sha255", 1))
     with pytest.raises(BlobDamaged):
-        signing.verify_layout(tmp_path / "it", images[0].digest, public_key(key))
+        signing.verify(InLayout(tmp_path / "it"), images[0].digest, public_key(key))
 
 
 @pytest.mark.parametrize(
@@ -243,4 +243,4 @@ def test_damage_in_a_layout_is_found(key: Path, tmp_path: Path) -> None:
 def test_what_is_no_public_key_is_said(key: Path, pem: bytes, tmp_path: Path) -> None:
     write_folder(two_images(), names(), tmp_path / "it", silent)
     with pytest.raises(BadInput, match="public key"):
-        signing.verify_layout(tmp_path / "it", DIGEST, pem)
+        signing.verify(InLayout(tmp_path / "it"), DIGEST, pem)

@@ -6,8 +6,16 @@ import pytest
 from fixture_types import LocalRegistry
 from notebook_federator.image.errors import BlobDamaged, RepositoryUnknown
 from notebook_federator.image.registry import Registry
-from notebook_federator.image.registry.referrers import fallback_tag
-from notebook_federator.image.shapes import EMPTY, INDEX, MANIFEST, BytesContent, Descriptor, digest_of
+from notebook_federator.image.registry.referrers import artifact, fallback_tag
+from notebook_federator.image.shapes import (
+    EMPTY,
+    INDEX,
+    MANIFEST,
+    Attachment,
+    BytesContent,
+    Descriptor,
+    digest_of,
+)
 from servers import QUICK, Asked, Said, blob, serving
 
 
@@ -91,12 +99,17 @@ def test_a_download_goes_on_after_a_break(ranges: bool) -> None:
     assert asked_ranges[1] == "bytes=200000-"
 
 
+def about(subject: Descriptor, kind: str, data: bytes, annotations: dict[str, str]) -> Attachment:
+    layer = Descriptor("text/plain", digest_of(data), len(data))
+    return artifact(kind, layer, annotations, data=data, subject=subject)
+
+
 def test_referrers_without_the_api_are_kept_under_a_tag(client: Registry) -> None:
     subject, other = image(client, "v1"), image(client, "v2")
     assert client.referrers("demo", subject.digest) == ()
-    first = client.push_referrer("demo", subject, "application/x-one", b"one", "text/plain", {"a": "1"})
-    second = client.push_referrer("demo", subject, "application/x-two", b"two", "text/plain", {})
-    again = client.push_referrer("demo", subject, "application/x-one", b"one", "text/plain", {"a": "1"})
+    first = client.push_attachment("demo", about(subject, "application/x-one", b"one", {"a": "1"}))
+    second = client.push_attachment("demo", about(subject, "application/x-two", b"two", {}))
+    again = client.push_attachment("demo", about(subject, "application/x-one", b"one", {"a": "1"}))
     found = client.referrers("demo", subject.digest)
     assert [(item.digest, item.artifact_type) for item in found] == [
         (first, "application/x-one"),
@@ -135,7 +148,7 @@ def test_a_registry_with_the_api_gets_no_fallback_tag() -> None:
 
     subject = Descriptor(MANIFEST, digest_of(b"subject"), 7)
     with serving(answer) as address:
-        Registry(address).push_referrer("demo", subject, "application/x", b"x", "text/plain", {})
+        Registry(address).push_attachment("demo", about(subject, "application/x", b"x", {}))
     assert [path for method, path in asked_for if method == "PUT"]
     assert not any(fallback_tag(subject.digest) in path for _, path in asked_for)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,26 +107,34 @@ def inspect(
 def _inspect(
     target: str, connect: Callable[[str], Registry], public_keys: Sequence[bytes]
 ) -> tuple[Inspected, ...]:
+    stored, manifests = find(target, connect)
+    return tuple(read(stored, name, manifest, public_keys) for name, manifest in manifests)
+
+
+def find(target: str, connect: Callable[[str], Registry]) -> tuple[Stored, list[tuple[str, bytes]]]:
+    """Where the images are, and each one's name and manifest.
+
+    Raises:
+        NbfedError: as :func:`inspect`.
+    """
     path = Path(target).expanduser()
     if path.exists() or target.endswith(".tar") or target.startswith((".", "/", "~")):
-        return _of_layout(InLayout(path), public_keys)
+        layout = InLayout(path)
+        return layout, list(_of_layout(layout))
     reference = parse(target)
     stored = InRegistry(connect(reference.registry), reference.repository, reference.name)
     manifest = stored.find(reference.wanted)
     if manifest is None:
         hint = "check name and tag; was it pushed?"
         raise RepositoryUnknown("The registry has no such image.", where=str(reference), hint=hint)
-    return (read(stored, str(reference), manifest, public_keys),)
+    return stored, [(str(reference), manifest)]
 
 
-def _of_layout(stored: InLayout, public_keys: Sequence[bytes]) -> tuple[Inspected, ...]:
-    found = []
+def _of_layout(stored: InLayout) -> Iterator[tuple[str, bytes]]:
     for entry in stored.entries:
         manifest = stored.blob(entry["digest"])
         if _is_image(manifest):
-            name = (entry["digest"], *names_of(entry))[-1]
-            found.append(read(stored, name, manifest, public_keys))
-    return tuple(found)
+            yield (entry["digest"], *names_of(entry))[-1], manifest
 
 
 def _is_image(manifest: bytes) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-
-from nbfed_site.contracts import canonical_json
 
 from .errors import RegistryDenied, RepositoryUnknown
 from .registry import Registry, RegistryContent
-from .shapes import EMPTY, MANIFEST, Attachment, Descriptor, Layer, digest_of
+from .registry.referrers import artifact
+from .shapes import Attachment, Descriptor, Layer
 
 ARTIFACT = "application/vnd.notebook-federator.layer.v1"
 _KEY = "org.notebook-federator.layer.key"
@@ -55,22 +55,13 @@ def record(registry: Registry, repository: str, layer: Layer) -> None:
 
 def entry(layer: Layer) -> Attachment:
     """The artifact that makes a layer known."""
-    config = Descriptor(EMPTY, digest_of(_EMPTY_CONFIG), len(_EMPTY_CONFIG))
-    blob = Descriptor(layer.descriptor.media_type, layer.descriptor.digest, layer.descriptor.size)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": ARTIFACT,
-        "config": config.to_json(),
-        "layers": [blob.to_json()],
-        "annotations": {
-            _KEY: layer.key,
-            _DIFF_ID: layer.diff_id,
-            _UNPACKED: str(layer.unpacked),
-            _TITLE: layer.title,
-        },
+    told = {
+        _KEY: layer.key,
+        _DIFF_ID: layer.diff_id,
+        _UNPACKED: str(layer.unpacked),
+        _TITLE: layer.title,
     }
-    return Attachment(canonical_json(manifest), {config.digest: _EMPTY_CONFIG}, tag(layer.key))
+    return replace(artifact(ARTIFACT, layer.descriptor, told), tag=tag(layer.key))
 
 
 def _layer(manifest: Mapping[str, Any], key: str, registry: Registry, repository: str) -> Layer | None:

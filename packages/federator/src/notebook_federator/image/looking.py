@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbfed_site.contracts import BadInput
 
-from . import inspecting
-from .errors import SignatureInvalid
+from . import inspecting, signing
 from .inspecting import Inspected
 from .registry.client import Registry
+from .shapes import digest_of
 
 
 def inspect(target: str, keys: Sequence[Path], root_certificates: Path | None) -> tuple[Inspected, ...]:
@@ -21,7 +21,7 @@ def inspect(target: str, keys: Sequence[Path], root_certificates: Path | None) -
         NbfedError: as :func:`inspecting.inspect`.
     """
     pems = [_key(path) for path in keys]
-    return inspecting.inspect(target, lambda host: Registry(host, root_certificates=root_certificates), pems)
+    return inspecting.inspect(target, _connect(root_certificates), pems)
 
 
 def verify(target: str, key: Path, root_certificates: Path | None) -> tuple[str, ...]:
@@ -31,17 +31,16 @@ def verify(target: str, key: Path, root_certificates: Path | None) -> tuple[str,
         SignatureInvalid: one is not.
         NbfedError: as :func:`inspect`.
     """
-    found = inspect(target, [key], root_certificates)
-    for image in found:
-        if not any(signed.state == "valid" for signed in image.signatures):
-            what = (
-                "The image is signed, but not with this key."
-                if image.signatures
-                else "The image is not signed."
-            )
-            hint = "Do not run it; ask its author for the image and the key that belong together."
-            raise SignatureInvalid(what, where=f"{image.name} ({image.digest})", hint=hint)
-    return tuple(image.digest for image in found)
+    stored, manifests = inspecting.find(target, _connect(root_certificates))
+    pem = _key(key)
+    digests = tuple(digest_of(manifest) for _, manifest in manifests)
+    for digest in digests:
+        signing.verify(stored, digest, pem)
+    return digests
+
+
+def _connect(root_certificates: Path | None) -> Callable[[str], Registry]:
+    return lambda host: Registry(host, root_certificates=root_certificates)
 
 
 def _key(path: Path) -> bytes:

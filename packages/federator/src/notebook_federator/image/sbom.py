@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import BadInput, canonical_json
 
-from .shapes import Attachment, Descriptor, Role
+from .shapes import Attachment, Descriptor, Role, digest_of
 
 if TYPE_CHECKING:
     from cyclonedx.model import Property
@@ -76,7 +76,8 @@ def attachment(image: Descriptor, document: bytes) -> Attachment:
     """The document as an artifact whose subject is the image (OCI image specification 1.1, "Artifacts")."""
     from .registry.referrers import artifact
 
-    return artifact(image, MEDIA_TYPE, document, MEDIA_TYPE, {})
+    layer = Descriptor(MEDIA_TYPE, digest_of(document), len(document))
+    return artifact(MEDIA_TYPE, layer, {}, data=document, subject=image)
 
 
 def packages(document: bytes) -> tuple[Package, ...]:

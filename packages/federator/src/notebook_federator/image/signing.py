@@ -20,7 +20,7 @@ from nbfed_site.contracts import canonical_json
 from .errors import BlobDamaged, SignatureInvalid
 from .shapes import CONFIG, MANIFEST, Attachment, Descriptor, digest_of
 from .signing_keys import fingerprint, loaded_public_key, private_key, public_key, user_key
-from .stored import InLayout, InRegistry, Stored, signature_tag
+from .stored import InRegistry, Stored, signature_tag
 
 if TYPE_CHECKING:
     from .registry.client import Registry
@@ -36,7 +36,6 @@ __all__ = [
     "signatures",
     "user_key",
     "verify",
-    "verify_layout",
 ]
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -163,20 +162,11 @@ def is_by(signature: Signature, digest: str, public_key_pem: bytes) -> bool:
     return signature.names(digest)
 
 
-def verify(registry: Registry, repository: str, digest: str, public_key_pem: bytes) -> Signature:
-    """The signature of the image with this key. Nothing but the registry is asked.
+def verify(stored: Stored, digest: str, public_key_pem: bytes) -> Signature:
+    """The signature of the image with this key. Nothing is asked but the registry, or the layout, it is in.
 
     Raises: SignatureInvalid when there is none; BadInput of the key.
     """
-    return _verify(InRegistry(registry, repository), digest, public_key_pem)
-
-
-def verify_layout(path: Path, digest: str, public_key_pem: bytes) -> Signature:
-    """As :func:`verify`, in an image layout: a folder or a tar."""
-    return _verify(InLayout(path), digest, public_key_pem)
-
-
-def _verify(stored: Stored, digest: str, public_key_pem: bytes) -> Signature:
     wanted = fingerprint(public_key_pem)
     found = signatures(stored, digest)
     for one in found:

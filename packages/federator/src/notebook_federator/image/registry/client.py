@@ -118,19 +118,6 @@ class Registry:
         """What refers to a manifest, such as SBOMs and signatures ("Listing Referrers")."""
         return referrers.listed(self._session, self.find_manifest, repository, digest)
 
-    def push_referrer(  # noqa: PLR0913, PLR0917 - as a manifest has them
-        self,
-        repository: str,
-        subject: Descriptor,
-        artifact_type: str,
-        data: bytes,
-        media_type: str,
-        annotations: Mapping[str, str],
-    ) -> str:
-        """Attach ``data`` to a manifest; the new manifest's digest ("Pushing Manifests with Subject")."""
-        made = referrers.artifact(subject, artifact_type, data, media_type, annotations)
-        return self.push_attachment(repository, made)
-
     def push_attachment(self, repository: str, attachment: Attachment) -> str:
         """Store a manifest with the blobs that it brings, by tag or digest; its digest."""
         manifest = json.loads(attachment.manifest)

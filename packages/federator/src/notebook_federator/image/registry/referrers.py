@@ -33,21 +33,33 @@ PutManifest = Callable[[str, str, bytes, str], Answer]
 
 
 def artifact(
-    subject: Descriptor, artifact_type: str, data: bytes, media_type: str, annotations: Mapping[str, str]
+    kind: str,
+    layer: Descriptor,
+    annotations: Mapping[str, str],
+    *,
+    data: bytes | None = None,
+    subject: Descriptor | None = None,
 ) -> Attachment:
-    """One blob about ``subject`` (OCI image specification, "Guidelines for Artifact Usage")."""
+    """A manifest of one blob (OCI image specification, "Guidelines for Artifact Usage").
+
+    Args:
+        kind: the artifact's type.
+        layer: the blob; ``data`` are its bytes, None where the repository has it already.
+        subject: what it is about.
+    """
     config = Descriptor(EMPTY, digest_of(EMPTY_CONFIG), len(EMPTY_CONFIG))
-    layer = Descriptor(media_type, digest_of(data), len(data))
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "artifactType": artifact_type,
+        "artifactType": kind,
         "config": config.to_json(),
-        "layers": [layer.to_json()],
-        "subject": Descriptor(subject.media_type, subject.digest, subject.size).to_json(),
+        "layers": [Descriptor(layer.media_type, layer.digest, layer.size).to_json()],
         "annotations": dict(annotations),
     }
-    return Attachment(canonical_json(manifest), {config.digest: EMPTY_CONFIG, layer.digest: data})
+    if subject is not None:
+        manifest["subject"] = Descriptor(subject.media_type, subject.digest, subject.size).to_json()
+    blobs = {config.digest: EMPTY_CONFIG} | ({} if data is None else {layer.digest: data})
+    return Attachment(canonical_json(manifest), blobs)
 
 
 def listed(session: Session, find: FindManifest, repository: str, digest: str) -> tuple[Descriptor, ...]:
