@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fixture_types import LocalRegistry
-from notebook_federator.image.errors import BlobDamaged, RepositoryUnknown
+from notebook_federator.image.errors import BlobDamaged, RegistryFailed, RepositoryUnknown
 from notebook_federator.image.registry import Registry
 from notebook_federator.image.registry.referrers import artifact, fallback_tag
 from notebook_federator.image.shapes import (
@@ -151,6 +151,26 @@ def test_a_registry_with_the_api_gets_no_fallback_tag() -> None:
         Registry(address).push_attachment("demo", about(subject, "application/x", b"x", {}))
     assert [path for method, path in asked_for if method == "PUT"]
     assert not any(fallback_tag(subject.digest) in path for _, path in asked_for)
+
+
+@pytest.mark.parametrize(("misses", "stored"), [(2, True), (9, False)])
+def test_a_manifest_is_sent_again_while_a_blob_is_not_seen(misses: int, stored: bool) -> None:
+    """registry:2 does not see a blob while another push writes its link."""
+    unseen = json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown"}]}).encode()
+    puts: list[str] = []
+
+    def answer(asked: Asked) -> Said:
+        puts.append(asked.path)
+        return Said(400, {}, unseen) if len(puts) <= misses else Said(201)
+
+    with serving(answer) as address:
+        client = Registry(address, patience=QUICK)
+        if stored:
+            assert client.push_manifest("demo", "v1", b"{}", MANIFEST) == digest_of(b"{}")
+        else:
+            with pytest.raises(RegistryFailed):
+                client.push_manifest("demo", "v1", b"{}", MANIFEST)
+    assert len(puts) == (3 if stored else 4)
 
 
 def test_docker_hub_has_another_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from .uploading import Outcome, silent
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _ACCEPTED = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST))
+_BLOB_WAITS = (0.05, 0.2, 0.5)  # seconds before a manifest is sent again
 _HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io"})
 
 
@@ -136,9 +138,19 @@ class Registry:
         self.push_blob(repository, descriptor, BytesContent(data))
 
     def _put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> Answer:
+        """Store a manifest.
+
+        A registry that writes its links in place (registry:2) does not see a blob for a moment when another
+        thread or process pushes the same one; it is asked again.
+        """
         path = f"/v2/{repository}/manifests/{reference}"
         request = Request("PUT", path, {"Content-Type": media_type}, data)
         answer = self._session.send(request, pushing(repository))
+        for seconds in _BLOB_WAITS:
+            if answer.status not in (400, 404) or b"BLOB_UNKNOWN" not in answer.data:
+                break
+            time.sleep(seconds)
+            answer = self._session.send(request, pushing(repository))
         return self._session.check(answer, repository, "push to", 200, 201, 202)
 
     def _manifest(self, method: str, repository: str, reference: str, scope: Scope) -> Answer:
