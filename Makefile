@@ -36,7 +36,7 @@ check: $(VENV)/.ready  ## Style, types, import directions, duplicates.
 	$(BIN)/pytest tests/architecture
 	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 packages/*/src/*
 
-bench: $(VENV)/.ready  ## Speed and memory, side by side with Flower as shipped; takes about 20 minutes.
+bench: $(VENV)/.ready  ## Speed and memory, beside Flower as shipped and docker build; takes about 30 minutes.
 	$(BIN)/python benchmarks/run_all.py
 
 docs: $(VENV)/.ready  ## The documentation as a site, in build/docs; broken links fail.

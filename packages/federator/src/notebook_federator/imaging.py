@@ -143,10 +143,9 @@ def _deliver(work: _Work) -> Built:
         images = building.build(work.source, work.cache, known, ready, work.progress)
         tags = {image.role: f"{image.role}-{work.tag or building.default_tag(images)}" for image in images}
         names = {role: f"{work.repository}:{tag}" for role, tag in tags.items()}
-        attached = [_attached(work, image, key) for image in images]
-        if push is not None:
-            _pushed(push, work, images, tags, attached)
-            places.append(("pushed", str(work.repository)))
+        attached = _completed(work, push, images, tags, key)
+    if asked.push:
+        places.append(("pushed", str(work.repository)))
     places += _kept(work, images, names, attached)
     left_out = building.left_out(work.source, work.cache)
     signed_by = signing.fingerprint(signing.public_key(key))
@@ -159,25 +158,20 @@ def _push(work: _Work) -> Push:
     return Push(registry, name, layers_repository(name, registry.name), work.progress)
 
 
-def _pushed(
-    push: Push,
-    work: _Work,
-    images: Sequence[BuiltImage],
-    tags: Mapping[Role, str],
-    attached: Sequence[Attached],
-) -> None:
-    """Push what is left of both images, their tags, then what goes beside them."""
-    registry, repository = work.connect(work.repository.registry), work.repository.repository
-
-    def finish(image: BuiltImage) -> None:
-        push.finish(image, tags[image.role], replace=work.asked.replace)
-
-    with ThreadPoolExecutor(2 * len(images), "finish") as pool:
-        steps = [pool.submit(finish, image) for image in images]
-        steps += [pool.submit(attaching.push_blobs, registry, repository, item) for item in attached]
+def _completed(
+    work: _Work, push: Push | None, images: Sequence[BuiltImage], tags: Mapping[Role, str], key: Path
+) -> list[Attached]:
+    """Push what is left of the images, and their tags; make what goes beside them meanwhile."""
+    if push is None:
+        return [_attached(work, image, key) for image in images]
+    with ThreadPoolExecutor(len(images), "finish") as pool:
+        replace = work.asked.replace
+        steps = [pool.submit(push.finish, image, tags[image.role], replace=replace) for image in images]
+        attached = [_attached(work, image, key) for image in images]
         for step in steps:
             step.result()
-    attaching.push(registry, repository, attached)
+    attaching.push(work.connect(work.repository.registry), work.repository.repository, attached)
+    return attached
 
 
 def _unknown(key: str) -> None:

@@ -12,12 +12,10 @@ from ..locking import Lock
 from . import sbom, signing
 from .cache import Cache
 from .runtime_files import runtime_version
-from .shapes import Attachment, BuiltImage, BytesContent, Descriptor, Role
+from .shapes import Attachment, BuiltImage, Role
 
 if TYPE_CHECKING:
     from .registry.client import Registry
-
-OCTETS = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,6 @@ def attached(image: BuiltImage, document: bytes, repository: str, key: Path) -> 
     """SBOM ``document`` and a new signature, for one image; ``repository`` is told to readers."""
     bill = sbom.attachment(image.descriptor, document)
     return Attached(image.digest, bill, signing.sign(repository, image.digest, key))
-
-
-def push_blobs(registry: Registry, repository: str, item: Attached) -> None:
-    """Upload what the manifests beside an image will name; nothing is found by it yet."""
-    for manifest in item.manifests:
-        for digest, data in manifest.blobs.items():
-            registry.push_blob(repository, Descriptor(OCTETS, digest, len(data)), BytesContent(data))
 
 
 def push(registry: Registry, repository: str, items: Sequence[Attached]) -> None:
