@@ -62,6 +62,8 @@ def empty_docker(folder: Path) -> Iterator[Docker]:
         raise NoDocker(f"not installed: {', '.join(absent or ['docker'])}")
     if os.getuid() != 0:
         raise NoDocker("only root may start a Docker daemon")
+    if Path("/sys/class/net/docker0").exists():
+        raise NoDocker("a daemon runs, whose bridge docker0 another one removes; stop it first")
     folder.mkdir(parents=True)
     places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
     command = [
