@@ -32,6 +32,19 @@ def test_lines_tell_of_what_took_time_and_is_done(capsys: pytest.CaptureFixture[
     assert told("lines", capsys) == "torch 2.13: uploaded, 134.0 MB\n"
 
 
+def test_lines_tell_what_is_worth_knowing(capsys: pytest.CaptureFixture[str]) -> None:
+    note = {
+        "event": "layer",
+        "title": "no layers are shared in nbfed-layers",
+        "state": "note",
+        "bytes": 0,
+        "total": 0,
+    }
+    with shown("lines") as show:
+        show(note)
+    assert capsys.readouterr().err == "no layers are shared in nbfed-layers\n"
+
+
 def test_json_lines_tell_everything(capsys: pytest.CaptureFixture[str]) -> None:
     found = [json.loads(line) for line in told("json", capsys).splitlines()]
     assert found == [UPLOADING, UPLOADED, SMALL]

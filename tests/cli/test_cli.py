@@ -9,6 +9,8 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbfed_site.contracts import Manifest, Names, SettingsInvalid
+from notebook_federator.federation import Options, resolve
 
 HEAVY = ("torch", "flwr", "numpy", "rich", "matplotlib", "nbformat", "safetensors", "pandas", "sklearn")
 
@@ -127,3 +129,23 @@ def test_an_unknown_strategy_is_never_replaced_in_silence(tmp_path: Path, reposi
     assert "Krum" in value["message"]
     assert "--strategy" in value["hint"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("partition", ["bogus", "dirichlet:zero", "dirichlet:-1", "iid:2"])
+def test_a_way_to_share_data_out_is_checked_before_anything_starts(tmp_path: Path, partition: str) -> None:
+    nbfed("new", "study.ipynb", "--example", "breast-cancer", cwd=tmp_path)
+    found = nbfed(
+        *("run", "study.ipynb", "--sites", "3", "--partition", partition, "--format", "json"), cwd=tmp_path
+    )
+    assert envelope(found)["error_code"] == "NE403"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_server_never_averages_where_the_notebook_asks_for_something_else() -> None:
+    unknown = {"name": "", "written": "fl.server.strategy.Own", "cell": 7, "line": 2}
+    manifest = Manifest("n.ipynb", "a", "b", "function", "torch", (), (), Names("net"), strategy=unknown)
+    with pytest.raises(SettingsInvalid, match=r"fl\.server\.strategy\.Own") as caught:
+        resolve(Options(sites=("a", "b")), manifest, 1)
+    assert caught.value.where == "cell 7, line 2"
+    chosen = resolve(Options(sites=("a", "b"), strategy="fedavg"), manifest, 1)
+    assert chosen.strategy == {"name": "fedavg"}

@@ -65,7 +65,6 @@ def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> 
     number = options.sites if isinstance(options.sites, int) else len(options.sites)
     checked = check(notebook, sites=number if options.strategy is None else None)
     slice_ = _sliced(checked)
-    _require_strategy(checked.analysis, options.strategy)
     settings = resolve(options, slice_.manifest, os.cpu_count() or 1)
     folder = RunFolder(out) if out else new_run_folder(Path("runs"), Path(notebook).stem)
     folder.create(settings)
@@ -133,21 +132,6 @@ def _unlockable(checked: Checked, error: LockUnsolvable) -> NotebookBlocked:
     blocked = _blocked(checked, of_lock(error, checked.analysis))
     blocked.hint = error.hint
     return blocked
-
-
-def _require_strategy(analysis: Analysis, chosen: str | None) -> None:
-    """Never average in silence where the notebook asks for something else.
-
-    Raises:
-        SettingsInvalid: the notebook's strategy is not known, and none was chosen instead.
-    """
-    read = analysis.strategy
-    if read is not None and not read.name and chosen is None:
-        raise SettingsInvalid(
-            f"The notebook asks for {read.written}, which is not available here.",
-            where=f"cell {read.place.cell}, line {read.place.line}",
-            hint="Choose one: --strategy fedavg, fedprox, fedadam, fedyogi, fedavgm, trimmed_mean or median.",
-        )
 
 
 @dataclass(frozen=True, slots=True)

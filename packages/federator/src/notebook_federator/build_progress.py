@@ -34,9 +34,9 @@ def shown(how: str) -> Iterator[Show]:
 
 def _lines(event: Event) -> None:
     """One line for each step of a layer that takes time; nothing while it goes on."""
-    if event["event"] == "note":
-        print(event["text"], file=sys.stderr, flush=True)
-    elif event.get("total", 0) >= _WORTH_A_BAR and event["state"] not in _AT_WORK:
+    if event["state"] == "note":
+        print(event["title"], file=sys.stderr, flush=True)
+    elif event["total"] >= _WORTH_A_BAR and event["state"] not in _AT_WORK:
         megabytes = event["total"] / 1e6
         print(f"{event['title']}: {event['state']}, {megabytes:.1f} MB", file=sys.stderr, flush=True)
 
@@ -59,9 +59,9 @@ class _Bars:
     def __call__(self, event: Event) -> None:
         """Take in one event, from any thread."""
         with self._lock:
-            if event["event"] == "note":
-                self._display().console.print(event["text"])
-            elif event["state"] in _AT_WORK and event.get("total", 0) >= _WORTH_A_BAR:
+            if event["state"] == "note":
+                self._display().console.print(event["title"])
+            elif event["state"] in _AT_WORK and event["total"] >= _WORTH_A_BAR:
                 self._move(event["title"], event["state"], event["bytes"], event["total"])
             elif event["state"] not in _AT_WORK:
                 self._finish(event["title"])

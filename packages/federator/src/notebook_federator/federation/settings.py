@@ -134,7 +134,7 @@ def resolve(options: Options, manifest: Manifest, cores: int) -> RunSettings:
         alone=options.alone,
         min_examples=options.min_examples,
         allow_messages=options.allow_messages,
-        partition=options.partition if isinstance(options.sites, int) else None,
+        partition=_checked_partition(options.partition) if isinstance(options.sites, int) else None,
         port=options.port,
         parameters=_parameters(options.parameters, manifest),
         threads=max(1, cores // len(members)),
@@ -175,11 +175,39 @@ def _members(sites: Mapping[str, Path] | Sequence[str] | int) -> tuple[Member, .
 
 def _strategy(asked: str | None, notebook: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
     if asked is None:
+        if notebook.get("name") == "":  # never average in silence where the notebook asks for something else
+            raise SettingsInvalid(
+                f"The notebook asks for {notebook['written']}, which is not available here.",
+                where=f"cell {notebook['cell']}, line {notebook['line']}",
+                hint="Choose with --strategy: fedavg, fedprox, fedadam, fedyogi, fedavgm, trimmed_mean, median.",
+            )
         return {"name": "fedavg", **notebook}
     name, _, rest = asked.partition(":")
     shared = ("fraction_train", "min_train_nodes", "min_available_nodes")
     kept = {key: value for key, value in notebook.items() if key in shared or notebook.get("name") == name}
     return {**kept, "name": name, **dict(_pair(item) for item in rest.split(",") if item)}
+
+
+def _checked_partition(text: str) -> str:
+    read_partition(text)
+    return text
+
+
+def read_partition(text: str) -> dict[str, Scalar]:
+    """``iid`` or ``dirichlet:ALPHA`` as fields of a site's ``Partition``.
+
+    Raises:
+        SettingsInvalid: neither of them.
+    """
+    scheme, colon, alpha = text.partition(":")
+    try:
+        if scheme == "iid" and not colon:
+            return {"scheme": "iid"}
+        if scheme == "dirichlet" and float(alpha or 0.5) > 0:
+            return {"scheme": "dirichlet", **({"alpha": float(alpha)} if alpha else {})}
+    except ValueError:
+        pass
+    raise SettingsInvalid(f"{text!r} is no way to share data out.", hint="Use iid, or dirichlet:0.5")
 
 
 def _pair(text: str) -> tuple[str, Scalar]:

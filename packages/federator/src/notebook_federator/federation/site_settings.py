@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from nbfed_site.contracts import ReleasePolicy, SettingsInvalid
+from nbfed_site.contracts import ReleasePolicy
 
 from .folder import RunFolder
-from .settings import Member, RunSettings
+from .settings import Member, RunSettings, read_partition
 
 
 def site_settings(folder: RunFolder, settings: RunSettings, member: Member, address: str) -> dict[str, Any]:
@@ -34,26 +34,12 @@ def site_settings(folder: RunFolder, settings: RunSettings, member: Member, addr
 
 
 def partition(settings: RunSettings, member: Member) -> dict[str, Any] | None:
-    """The share of the notebook's own data that a member gets; None where it has a folder.
-
-    Raises:
-        SettingsInvalid: ``settings.partition`` is not ``iid`` or ``dirichlet:ALPHA``.
-    """
+    """The share of the notebook's own data that a member gets; None where it has a folder."""
     if settings.partition is None:
         return None
-    scheme, _, alpha = settings.partition.partition(":")
-    shares = {
+    return {
         "index": settings.members.index(member),
         "count": len(settings.members),
-        "scheme": scheme,
         "seed": settings.seed,
+        **read_partition(settings.partition),
     }
-    try:
-        found = {**shares, "alpha": float(alpha)} if alpha else shares
-    except ValueError:
-        found = {"scheme": ""}
-    if found["scheme"] not in ("iid", "dirichlet"):
-        raise SettingsInvalid(
-            f"{settings.partition!r} is no way to share data out.", hint="Use iid, or dirichlet:0.5"
-        )
-    return found

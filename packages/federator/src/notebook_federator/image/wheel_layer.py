@@ -17,9 +17,7 @@ from .stripping import LeftOut
 from .wheel_files import WheelFile, damaged, read_wheel
 from .wheel_zip import Member, packed_pieces, pieces
 
-COPIED = (
-    32 << 10
-)  # a compressed member of so many bytes is copied as it is; smaller ones compress better together
+COPIED = 32 << 10  # bytes of a compressed member that is copied; smaller ones compress better together
 
 
 @dataclass(frozen=True, slots=True)

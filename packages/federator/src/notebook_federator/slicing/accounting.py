@@ -71,9 +71,16 @@ def requirements_for(analysis: Analysis, imports: Iterable[Import]) -> tuple[str
 
 
 def strategy_of(analysis: Analysis) -> dict[str, Scalar]:
-    """The strategy as the manifest holds it; empty where the notebook names none that is known."""
+    """The strategy as the manifest holds it; empty where the notebook names none.
+
+    One that is not known has an empty name, and says what was written where.
+    """
     read = analysis.strategy
-    return {"name": read.name, **read.settings} if read and read.name else {}
+    if read is None:
+        return {}
+    if not read.name:
+        return {"name": "", "written": read.written, "cell": read.place.cell, "line": read.place.line}
+    return {"name": read.name, **read.settings}
 
 
 def _label(statement: Statement, name: str) -> str:
