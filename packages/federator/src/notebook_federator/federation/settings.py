@@ -179,7 +179,7 @@ def _strategy(asked: str | None, notebook: Mapping[str, Scalar]) -> Mapping[str,
             raise SettingsInvalid(
                 f"The notebook asks for {notebook['written']}, which is not available here.",
                 where=f"cell {notebook['cell']}, line {notebook['line']}",
-                hint="Choose with --strategy: fedavg, fedprox, fedadam, fedyogi, fedavgm, trimmed_mean, median.",
+                hint="--strategy takes fedavg, fedprox, fedadam, fedyogi, fedavgm, trimmed_mean, median.",
             )
         return {"name": "fedavg", **notebook}
     name, _, rest = asked.partition(":")
