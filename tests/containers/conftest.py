@@ -16,12 +16,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from container_engines import HARDENED, Engine, Unpacked, finished, missing, unpack
+from container_engines import DOCKER, HARDENED, Engine, Unpacked, finished, missing, unpack
 from container_federation import Images
 from debian_base import push_base
 from notebook_federator.image.signing_keys import make_key
 
-DOCKER = "/usr/bin/docker"  # Debian's; another client earlier in PATH may lack what BuildKit needs
 DAEMON_SECONDS = 30.0
 NBFED = [sys.executable, "-m", "notebook_federator.cli"]
 

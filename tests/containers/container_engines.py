@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+DOCKER = "/usr/bin/docker"  # Debian's; another client earlier in PATH may lack what BuildKit needs
 UID = 12345  # nobody's, in no passwd file
 HARDENED = (
     *("--user", f"{UID}:{UID}", "--read-only", "--cap-drop", "ALL"),

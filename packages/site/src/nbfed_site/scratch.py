@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -81,6 +80,8 @@ class Scratch:
         Raises:
             BadInput: another one does.
         """
+        import fcntl  # not on Windows, where there are no such containers
+
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # held until the process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
