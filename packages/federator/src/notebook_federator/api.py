@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbfed_site.contracts import NotebookBlocked, Scalar, SettingsInvalid
+from nbfed_site.contracts import NotebookBlocked, SettingsInvalid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -239,17 +239,3 @@ def _default_progress() -> Progress:
     from .progress import LiveProgress
 
     return LiveProgress(Console())
-
-
-def parameters(pairs: Mapping[str, str]) -> dict[str, Scalar]:
-    """Texts as numbers and booleans where they read so: ``{"lr": "0.1"}`` -> ``{"lr": 0.1}``."""
-    import ast
-
-    found: dict[str, Scalar] = {}
-    for name, text in pairs.items():
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        found[name] = value if isinstance(value, bool | int | float | str) else text
-    return found

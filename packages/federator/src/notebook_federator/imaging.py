@@ -9,28 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbfed_site.contracts import SettingsInvalid
 
 from . import locking, slicing
 from .image import attaching, building, engines, layout, signing
-from .image.assembling import TITLES
 from .image.attaching import Attached
 from .image.cache import Cache, user_cache
 from .image.errors import BlobDamaged, ReferenceInvalid
+from .image.meter import Progress
 from .image.pushing import Push, layers_repository
-from .image.registry.client import Registry
+from .image.registry.client import Registry, connections
 from .image.registry.reference import Reference, parse
 from .image.runtime_files import runtime_version
-from .image.shapes import ROLES, BuiltImage, Layer, Role
+from .image.shapes import ROLES, TITLES, BuiltImage, Layer, Role
 from .settling import BuildOptions, Settled, settle
 
 if TYPE_CHECKING:
     from .image.stripping import LeftOut
     from .slicing import Slice
 
-Progress = Callable[[Mapping[str, Any]], None]
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -66,21 +65,8 @@ class _Work:
     asked: BuildOptions
     settled: Settled
     cache: Cache
-    connect: Connections
+    connect: Callable[[str], Registry]
     progress: Progress
-
-
-class Connections:
-    """One client for each registry, made when first needed."""
-
-    def __init__(self, root_certificates: Path | None) -> None:
-        self._root_certificates = root_certificates
-        self._clients: dict[str, Registry] = {}
-
-    def __call__(self, host: str) -> Registry:
-        if host not in self._clients:
-            self._clients[host] = Registry(host, root_certificates=self._root_certificates)
-        return self._clients[host]
 
 
 def build(slice_: Slice, notebook: Path, asked: BuildOptions, progress: Progress) -> Built:
@@ -92,7 +78,7 @@ def build(slice_: Slice, notebook: Path, asked: BuildOptions, progress: Progress
         NbfedError: whatever lock, registry, cache or engine have to say.
     """
     repository, tag = _destination(asked, notebook)
-    cache, connect = user_cache(), Connections(asked.root_certificates)
+    cache, connect = user_cache(), connections(asked.root_certificates)
     path = asked.lock or locking.path_beside(notebook)
     settled = settle(slice_.manifest, path, asked, cache, connect)
     source = building.source(slice_.manifest, slicing.files(slice_), settled.lock, settled.base)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import Interrupted, SettingsInvalid
+from nbfed_site.options import literals
 
-from .api import FinishedRun, Progress, parameters
+from .api import FinishedRun, Progress
 from .federation import Options, RunFolder
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def asked(notebook: Path | None, options: Mapping[str, Any]) -> tuple[Path, Opti
     names = {field.name for field in dataclasses.fields(Options)} - {"sites", "parameters"}
     chosen = {name: value for name, value in options.items() if name in names}
     sites = {name: Path(path) for name, path in folders.items()} if folders else number
-    return notebook, Options(sites=sites, parameters=parameters(options["parameters"]), **chosen)
+    return notebook, Options(sites=sites, parameters=literals(options["parameters"]), **chosen)
 
 
 def resumable(run: Path, notebook: Path | None) -> RunFolder:

@@ -22,12 +22,7 @@ _SLICE, _SCRATCH = "/app/slice", "/scratch"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    try:
-        options = command_line().parse_args(arguments)
-        return int(options.run(options))
-    except NbfedError as error:
-        print(f"{error.code}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+    return command_line().run(arguments)
 
 
 def command_line() -> Parser:

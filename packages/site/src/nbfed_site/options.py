@@ -6,15 +6,25 @@ import argparse
 import ast
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .contracts import BadInput, Scalar
+from .contracts import BadInput, NbfedError, Scalar
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises :class:`BadInput`, so that a wrong call ends as every bad input does."""
+
+    def run(self, arguments: list[str] | None) -> int:
+        """Run the command that is called for; its exit code, or that of its error."""
+        try:
+            options = self.parse_args(arguments)
+            return int(options.run(options))
+        except NbfedError as error:
+            print(f"{error.code}: {error}", file=sys.stderr, flush=True)
+            return error.exit_code
 
     def error(self, message: str) -> NoReturn:
         """Refuse the call."""

@@ -35,11 +35,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     try:
-        options = command_line().parse_args(arguments)
-        return int(options.run(options))
-    except NbfedError as error:
-        print(f"{error.code}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+        return command_line().run(arguments)
     except StopAsked:
         return 130
 

@@ -16,11 +16,21 @@ from nbfed_site.contracts import Manifest, canonical_json
 
 from .base_image import BaseImage
 from .layer_writer import EPOCH, LayerWriter
-from .shapes import CONFIG, LAYER, MANIFEST, BuiltImage, BytesContent, Descriptor, Layer, Role, digest_of
+from .places import VENV, site_packages
+from .shapes import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    TITLES,
+    BuiltImage,
+    BytesContent,
+    Descriptor,
+    Layer,
+    Role,
+    digest_of,
+)
 
-VENV = "/app/venv"
-PYTHON = f"{VENV}/bin/python3"
-TITLES: Mapping[Role, str] = {"server": "server-aggregation", "client": "client-training"}
+PYTHON = f"/{VENV}/bin/python3"
 PORT = 9092
 UNPRIVILEGED = "65532:65532"
 _MODULES: Mapping[Role, str] = {
@@ -59,20 +69,20 @@ def slice_files(role: Role, slice_: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def code_layer(base: BaseImage, runtime: Mapping[str, bytes], slice_: Mapping[str, bytes]) -> Layer:
     """The one small layer that changes with the notebook: venv skeleton, runtime, slice, mount points."""
-    packages = f"app/venv/lib/python{base.python.version}/site-packages"
+    packages = site_packages(base.python.version)
     files = {
-        "app/venv/pyvenv.cfg": pyvenv(base),
+        f"{VENV}/pyvenv.cfg": pyvenv(base),
         **{f"{packages}/{name}": data for name, data in runtime.items()},
         **{f"app/slice/{name}": data for name, data in slice_.items()},
     }
     out = io.BytesIO()
     writer = LayerWriter(out)
-    for name in _folders({*files, "app/venv/bin/python3"}):
+    for name in _folders({*files, f"{VENV}/bin/python3"}):
         writer.directory(name)
     writer.directory("data")
     writer.directory("scratch", 0o1777)
-    writer.link("app/venv/bin/python", "python3")
-    writer.link("app/venv/bin/python3", base.python.path)
+    writer.link(f"{VENV}/bin/python", "python3")
+    writer.link(f"{VENV}/bin/python3", base.python.path)
     for name in sorted(files):
         writer.file(name, files[name])
     written = writer.finish()
@@ -125,7 +135,7 @@ def configuration(identity: Identity, base: BaseImage) -> dict[str, Any]:
     run = [PYTHON, "-I", "-m", _MODULES[identity.role]]
     inherited = dict(line.split("=", 1) for line in base.config.get("config", {}).get("Env") or [])
     path = inherited.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    environment = inherited | {"PATH": f"{VENV}/bin:{path}"} | _QUIET | (_GPU if identity.on_gpu else {})
+    environment = inherited | {"PATH": f"/{VENV}/bin:{path}"} | _QUIET | (_GPU if identity.on_gpu else {})
     found: dict[str, Any] = {
         "User": UNPRIVILEGED,
         "Env": [f"{name}={value}" for name, value in environment.items()],

@@ -18,13 +18,13 @@ from .assembling import Identity, assemble, code_layer, configuration, slice_fil
 from .base_image import BaseImage
 from .cache import Cache
 from .layers import LayerPlan
+from .meter import Progress
 from .runtime_files import runtime_files, runtime_version
 from .shapes import ROLES, BuiltImage, Layer, Role
 
 if TYPE_CHECKING:
     from .stripping import LeftOut
 
-Progress = Callable[[Mapping[str, Any]], None]
 _MAKERS = 2
 
 

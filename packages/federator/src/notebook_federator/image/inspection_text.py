@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from .inspecting import Inspected, InspectedLayer
+from .shapes import TITLES
 
-_TITLES = {"server": "server-aggregation image", "client": "client-training image"}
 _ROOT = ("", "0", "root")
 
 
 def text(inspected: Inspected) -> str:
     """Lines of what the image is, runs, contains, and by whom it is signed; ends with a newline."""
-    lines = [f"{_TITLES.get(inspected.role, 'image')} {inspected.name}"]
+    lines = [f"{_title(inspected.role)} {inspected.name}"]
     lines += [f"  {name:<12} {value}" for name, value in _facts(inspected)]
     lines += ["environment", *_pairs(inspected.environment), "labels", *_pairs(inspected.labels)]
     lines += ["layers", *_layers(inspected.layers), *_packages(inspected)]
     return "".join(f"{_plain(line)}\n" for line in lines)
+
+
+def _title(role: str) -> str:
+    return next((f"{title} image" for known, title in TITLES.items() if known == role), "image")
 
 
 def _facts(inspected: Inspected) -> Iterator[tuple[str, str]]:

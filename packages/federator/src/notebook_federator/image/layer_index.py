@@ -21,7 +21,6 @@ _KEY = "org.notebook-federator.layer.key"
 _DIFF_ID = "org.notebook-federator.layer.diff-id"
 _UNPACKED = "org.notebook-federator.layer.unpacked"
 _TITLE = "org.opencontainers.image.title"
-_EMPTY_CONFIG = b"{}"
 
 
 def tag(key: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nbfed_site.contracts import BadInput
 
 from . import inspecting, signing
 from .inspecting import Inspected
-from .registry.client import Registry
+from .registry.client import connections
 from .shapes import digest_of
 
 
@@ -21,7 +21,7 @@ def inspect(target: str, keys: Sequence[Path], root_certificates: Path | None) -
         NbfedError: as :func:`inspecting.inspect`.
     """
     pems = [_key(path) for path in keys]
-    return inspecting.inspect(target, _connect(root_certificates), pems)
+    return inspecting.inspect(target, connections(root_certificates), pems)
 
 
 def verify(target: str, key: Path, root_certificates: Path | None) -> tuple[str, ...]:
@@ -31,16 +31,12 @@ def verify(target: str, key: Path, root_certificates: Path | None) -> tuple[str,
         SignatureInvalid: one is not.
         NbfedError: as :func:`inspect`.
     """
-    stored, manifests = inspecting.find(target, _connect(root_certificates))
+    stored, manifests = inspecting.find(target, connections(root_certificates))
     pem = _key(key)
     digests = tuple(digest_of(manifest) for _, manifest in manifests)
     for digest in digests:
         signing.verify(stored, digest, pem)
     return digests
-
-
-def _connect(root_certificates: Path | None) -> Callable[[str], Registry]:
-    return lambda host: Registry(host, root_certificates=root_certificates)
 
 
 def _key(path: Path) -> bytes:

@@ -13,12 +13,11 @@ from typing import Any, Self
 
 from . import layer_index
 from .errors import RegistryDenied, RepositoryUnknown, TagTaken
+from .meter import Progress, layer_event
 from .registry import Registry, RegistryContent
 from .registry.reading import TITLE
 from .registry.reference import DOCKER_HUB, check_tag
 from .shapes import CONFIG, MANIFEST, BuiltImage, BytesContent, Descriptor, Layer
-
-Progress = Callable[[Mapping[str, Any]], None]
 
 AT_ONCE = 4
 LAYERS_NAME = "nbfed-layers"
@@ -183,7 +182,7 @@ class Push:
             if self._shared == self._repository:
                 return
             self._shared = self._repository
-        self._passed_on({"event": "layer", "title": why, "state": "note", "bytes": 0, "total": 0})
+        self._passed_on(layer_event(why, "note", 0, 0))
 
     def _same_registry(self, layer: Layer) -> list[str]:
         content = layer.content
@@ -200,9 +199,7 @@ class Push:
 
     def _tell(self, layer: Layer, state: str) -> None:
         size = layer.descriptor.size
-        self._passed_on(
-            {"event": "layer", "title": layer.title, "state": state, "bytes": size, "total": size}
-        )
+        self._passed_on(layer_event(layer.title, state, size, size))
 
     def _passed_on(self, event: Mapping[str, Any]) -> None:
         self._go_on()

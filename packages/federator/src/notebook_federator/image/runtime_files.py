@@ -6,9 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from .. import __version__
+from ..locking.runtime import SERVER_ROOMS
 from .shapes import Role
-
-SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")
 
 
 def runtime_files(role: Role) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import BadInput, canonical_json
 
-from .shapes import Attachment, Descriptor, Role, digest_of
+from .shapes import TITLES, Attachment, Descriptor, Role, digest_of
 
 if TYPE_CHECKING:
     from cyclonedx.model import Property
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 _FORMAT = 1  # raised when this file writes other bytes for the same lock
 _OWN = "notebook-federator"
-_TITLES: Mapping[Role, str] = {"server": "server-aggregation", "client": "client-training"}
 _RUNTIME: Mapping[Role, tuple[str, ...]] = {
     "server": ("nbfed-site", "notebook-federator"),
     "client": ("nbfed-site",),
@@ -108,7 +107,7 @@ def _bom(lock: Lock, role: Role, base: str, builder_version: str) -> Bom:
     from cyclonedx.model.component import Component, ComponentType
 
     image = Component(
-        name=_TITLES[role], version=builder_version, type=ComponentType.CONTAINER, bom_ref=f"image-{role}"
+        name=TITLES[role], version=builder_version, type=ComponentType.CONTAINER, bom_ref=f"image-{role}"
     )
     parts = [
         _base(base),

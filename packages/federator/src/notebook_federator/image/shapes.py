@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 Role = Literal["server", "client"]
 ROLES: tuple[Role, ...] = ("server", "client")
+TITLES: Mapping[Role, str] = {"server": "server-aggregation", "client": "client-training"}
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BlobDamaged
+from ..meter import Progress
 from ..shapes import INDEX, MANIFEST, Attachment, BytesContent, Content, Descriptor, digest_of
 from . import referrers, uploading
 from .authorization import Scope, pulling, pushing
 from .content import new_hash, open_blob
-from .reading import Progress, Source
+from .reading import Source
 from .reference import DOCKER_HUB
 from .session import Session
 from .transport import PATIENT, Answer, Patience, Request
@@ -170,6 +172,11 @@ class Registry:
             )
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return Fetched(answer.data, media_type, digest)
+
+
+def connections(root_certificates: Path | None) -> Callable[[str], Registry]:
+    """Gives the registry of a host: one for each host, made when first asked for."""
+    return functools.cache(lambda host: Registry(host, root_certificates=root_certificates))
 
 
 def _scope(repository: str, writing: bool) -> Scope:

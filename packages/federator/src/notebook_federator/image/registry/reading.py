@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from ..errors import BlobDamaged
+from ..meter import Progress, layer_event
 from ..shapes import Content, Descriptor
 from .content import damaged, new_hash
-
-Progress = Callable[[Mapping[str, Any]], None]
 
 BLOCK = 256 << 10
 TITLE = "org.opencontainers.image.title"
@@ -53,7 +52,7 @@ class Source:
         size = self._descriptor.size
         title = self._descriptor.annotations.get(TITLE) or self._descriptor.digest[:19]
         done = self._position if state == "uploading" else size
-        self._progress({"event": "layer", "title": title, "state": state, "bytes": done, "total": size})
+        self._progress(layer_event(title, state, done, size))
 
     def close(self) -> None:
         """Close the stream."""

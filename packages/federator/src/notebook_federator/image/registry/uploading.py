@@ -15,9 +15,10 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from nbfed_site.contracts import NbfedError
 
 from ..errors import RegistryDenied, RegistryFailed, RegistryUnreachable
+from ..meter import Progress
 from ..shapes import Content, Descriptor
 from .authorization import pulling, pushing
-from .reading import Progress, Source
+from .reading import Source
 from .session import Session
 from .transport import LONGEST_WAIT, RETRIED, Answer, Request
 
