@@ -95,7 +95,7 @@ def verify(path: Path) -> Receipt | None:
 
 def _hash(receipt: Receipt) -> str:
     fields = asdict(receipt)
-    del fields["hash"]
+    del fields["hash"], fields["signature"]
     return json_digest(fields)
 
 

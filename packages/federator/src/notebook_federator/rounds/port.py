@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nbfed_site.contracts import RoundInput, RoundOutput, SiteFailure
+from nbfed_site.contracts import RoundInput, RoundOutput, SiteFailure, SiteState
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,15 @@ class Failed:
     failure: SiteFailure
 
 
-Event = Joined | Lost | Received | Replied | Failed
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A site says where it stands; told with its signs of life, where it has changed."""
+
+    site: str
+    state: SiteState
+
+
+Event = Joined | Lost | Received | Replied | Failed | Progressed
 
 
 class Transport(Protocol):

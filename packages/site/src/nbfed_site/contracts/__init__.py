@@ -1,12 +1,19 @@
 """Frozen shapes shared by authors, servers and sites. Standard library only."""
 
 from .canonical import canonical_json, derive_seed, digest, json_digest
+from .data import DataContract
 from .errors import (
     BadInput,
     CannotConnect,
+    CertificateRefused,
+    DataUnfit,
+    FederationUnreadable,
     Interrupted,
+    JoinRefused,
+    KitInvalid,
     LedgerBroken,
     NbfedError,
+    NotApproved,
     NotebookBlocked,
     NotebookUnreadable,
     PortInUse,
@@ -25,6 +32,7 @@ from .errors import (
     VersionSkew,
     error_kind,
 )
+from .kit import KIT_SCHEMA, Kit
 from .model import Array, Arrays, ArraySpec, Scalar
 from .policy import DEFAULT_METRICS, Receipt, ReleasePolicy
 from .rounds import (
@@ -42,22 +50,32 @@ from .rounds import (
     output_header,
 )
 from .slice import PHASES, LineSpan, Manifest, Names, Parameter, Phase, Section
+from .state import SiteState, Stage
 
 __all__ = [
     "DEFAULT_METRICS",
+    "KIT_SCHEMA",
     "PHASES",
     "Array",
     "ArraySpec",
     "Arrays",
     "BadInput",
     "CannotConnect",
+    "CertificateRefused",
+    "DataContract",
+    "DataUnfit",
     "Evaluation",
+    "FederationUnreadable",
     "Interrupted",
+    "JoinRefused",
+    "Kit",
+    "KitInvalid",
     "LedgerBroken",
     "LineSpan",
     "Manifest",
     "Names",
     "NbfedError",
+    "NotApproved",
     "NotebookBlocked",
     "NotebookUnreadable",
     "Parameter",
@@ -79,6 +97,8 @@ __all__ = [
     "SiteDataFailed",
     "SiteFailed",
     "SiteFailure",
+    "SiteState",
+    "Stage",
     "StorageFull",
     "TaskKind",
     "TaskRefused",

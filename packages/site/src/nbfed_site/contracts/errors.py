@@ -70,6 +70,24 @@ class RunUnreadable(BadInput):
     code = "NE404"
 
 
+class FederationUnreadable(BadInput):
+    """A federation folder is missing, incomplete, or its federation.toml makes no sense."""
+
+    code = "NE405"
+
+
+class KitInvalid(BadInput):
+    """A kit was edited, is incomplete, or is not for this image."""
+
+    code = "NE406"
+
+
+class NotApproved(BadInput):
+    """The site's operator has not approved this image and slice."""
+
+    code = "NE407"
+
+
 class CannotConnect(NbfedError):
     """Server or site cannot be reached, or refuses the caller."""
 
@@ -87,6 +105,18 @@ class VersionSkew(CannotConnect):
     """Server and site run different versions of Notebook Federator or Flower."""
 
     code = "NE202"
+
+
+class JoinRefused(CannotConnect):
+    """The server does not take a join token: used, stale, expired, or of a removed site."""
+
+    code = "NE203"
+
+
+class CertificateRefused(CannotConnect):
+    """A certificate is expired, not valid yet, revoked, or of another authority."""
+
+    code = "NE204"
 
 
 class TimedOut(NbfedError):
@@ -154,6 +184,12 @@ class UpdateRefused(SiteFailed):
     """The server does not take an update: it does not fit the model, or is not finite."""
 
     code = "NE605"
+
+
+class DataUnfit(SiteDataFailed):
+    """A site's data does not fit the federation's data contract."""
+
+    code = "NE606"
 
 
 def error_kind(code: str) -> type[NbfedError]:

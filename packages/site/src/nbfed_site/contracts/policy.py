@@ -36,6 +36,16 @@ class ReleasePolicy:
     max_bytes: int | None = None
     allow_messages: bool = False
 
+    def tightened(self, own: ReleasePolicy) -> ReleasePolicy:
+        """This floor with what a site's ``own`` policy forbids besides; nothing is ever allowed anew."""
+        sizes = [size for size in (self.max_bytes, own.max_bytes) if size is not None]
+        return ReleasePolicy(
+            max(self.min_examples, own.min_examples),
+            tuple(name for name in self.metrics if name in own.metrics),
+            min(sizes, default=None),
+            self.allow_messages and own.allow_messages,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -50,6 +60,7 @@ class Receipt:
         details: plain facts (bytes, examples, metric names, reason); never a data value.
         previous: hash of the entry before; 64 zeros after ``sha256:`` for the first.
         hash: digest of the canonical JSON of all the fields above.
+        signature: by the site's key over ``hash``, base64 of DER; empty where the site signs nothing.
     """
 
     sequence: int
@@ -62,3 +73,4 @@ class Receipt:
     details: Mapping[str, str | int | float]
     previous: str
     hash: str
+    signature: str = ""

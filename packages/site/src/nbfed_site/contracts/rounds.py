@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from .model import Arrays, ArraySpec, Scalar
+from .policy import Receipt
 
-TaskKind = Literal["describe", "initialise", "train", "evaluate", "stop"]
+TaskKind = Literal["describe", "initialise", "canary", "train", "evaluate", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class SiteCard:
         unreadable: samples per split that raised when read.
         arrays: the model's arrays, in order.
         warnings: plain sentences, such as "train holds one class only".
+        unfit: how the data misses the federation's data contract, in plain sentences; empty where it fits.
     """
 
     samples: Mapping[str, int]
@@ -67,6 +69,7 @@ class SiteCard:
     unreadable: Mapping[str, int]
     arrays: tuple[ArraySpec, ...]
     warnings: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,9 @@ class RoundOutput:
         validation: the same on the validation set, where the slice has one: the best round is chosen by it.
         arrays: the trained (or initial) model.
         card: the answer to ``describe``.
-        seconds: by activity: ``prepare``, ``train``, ``evaluate``.
+        seconds: by activity: ``prepare``, ``train``, ``evaluate``; the answer to ``canary`` says with
+            ``round`` how long a whole round will take here.
+        receipts: the site's signed entries about this task: what came in, what left.
     """
 
     task_id: str
@@ -94,6 +99,7 @@ class RoundOutput:
     arrays: Arrays | None = None
     card: SiteCard | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    receipts: tuple[Receipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ def output_header(output: RoundOutput) -> dict[str, Any]:
         "evaluation": evaluation and evaluation_json(evaluation),
         "validation": validation and evaluation_json(validation),
         "card": card and card_json(card),
+        "receipts": [asdict(receipt) for receipt in output.receipts],
     }
 
 
@@ -145,6 +152,7 @@ def output_from_header(header: Mapping[str, Any], arrays: Arrays | None) -> Roun
             fields[name] = evaluation_from_json(fields[name])
     if fields["card"] is not None:
         fields["card"] = card_from_json(fields["card"])
+    fields["receipts"] = tuple(Receipt(**item) for item in fields["receipts"])
     return RoundOutput(arrays=arrays, **fields)
 
 
@@ -179,6 +187,7 @@ def card_json(card: SiteCard) -> dict[str, Any]:
         "unreadable": dict(card.unreadable),
         "arrays": [[spec.name, list(spec.shape), spec.dtype] for spec in card.arrays],
         "warnings": list(card.warnings),
+        "unfit": list(card.unfit),
     }
 
 
@@ -190,4 +199,5 @@ def card_from_json(value: Mapping[str, Any]) -> SiteCard:
         unreadable=dict(value["unreadable"]),
         arrays=tuple(ArraySpec(name, tuple(shape), dtype) for name, shape, dtype in value["arrays"]),
         warnings=tuple(value["warnings"]),
+        unfit=tuple(value["unfit"]),
     )

@@ -1,0 +1,57 @@
+"""The data contract: what a site's data must look like before anybody trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DataContract:
+    """Expectations that a site checks itself; only whether and how they are missed leaves it.
+
+    Attributes:
+        files: patterns below the data folder (``train/*/*.png``, as ``Path.glob`` reads them), each of
+            which must match a file.
+        columns: file name pattern -> columns that the header of every matching table must hold.
+        labels: class labels as the site card counts them; no other may occur.
+        image_size: width and height in pixels of every image; None where they may differ.
+        minimum: split (``train``, ``validation``, ``test``) -> fewest samples.
+        minimum_per_class: fewest training samples of each class; 0 asks for none.
+    """
+
+    files: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    image_size: tuple[int, int] | None = None
+    minimum: Mapping[str, int] = field(default_factory=dict)
+    minimum_per_class: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract as plain JSON values."""
+        return {
+            "files": list(self.files),
+            "columns": {name: list(columns) for name, columns in self.columns.items()},
+            "labels": list(self.labels),
+            "image_size": self.image_size and list(self.image_size),
+            "minimum": dict(self.minimum),
+            "minimum_per_class": self.minimum_per_class,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DataContract:
+        """Rebuild a contract from :meth:`to_json`'s value.
+
+        Raises:
+            KeyError, TypeError, ValueError: not a contract.
+        """
+        size = value["image_size"]
+        return cls(
+            files=tuple(map(str, value["files"])),
+            columns={str(name): tuple(map(str, columns)) for name, columns in value["columns"].items()},
+            labels=tuple(map(str, value["labels"])),
+            image_size=None if size is None else (int(size[0]), int(size[1])),
+            minimum={str(split): int(count) for split, count in value["minimum"].items()},
+            minimum_per_class=int(value["minimum_per_class"]),
+        )
