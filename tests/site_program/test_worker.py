@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nbfed_site.contracts import (
+    DataContract,
+    DataUnfit,
     ReleasePolicy,
     ReleaseRefused,
     RoundInput,
@@ -20,17 +23,20 @@ from nbfed_site.receipts import Receipts, arrays_digest, verify
 from nbfed_site.worker import Worker
 
 POLICY = ReleasePolicy()
+ANY_DATA = (None, DataContract())
 
 
 @pytest.fixture
 def make_worker(make_program, tmp_path: Path):
-    def make(policy: ReleasePolicy = POLICY, site: str = "a", **sections):
+    def make(policy: ReleasePolicy = POLICY, site: str = "a", data_is=ANY_DATA, **sections):
         told: list[tuple[str, dict]] = []
         receipts = Receipts(tmp_path / f"{site}.jsonl")
         program = make_program(**sections)
-        worker = Worker(
-            program, policy, receipts, lambda event, fields: told.append((event, dict(fields))), site
-        )
+
+        def tell(event: str, fields: Mapping) -> None:
+            told.append((event, dict(fields)))
+
+        worker = Worker(program, policy, receipts, tell, site, data=data_is)
         return worker, told, tmp_path / f"{site}.jsonl"
 
     return make
@@ -224,3 +230,38 @@ def test_a_broken_data_folder_is_tried_again_with_the_next_task(make_worker, tmp
     assert "lacks a file" in caught.value.hint
     marker.touch()
     assert worker.handle(RoundInput("t2", "describe")).card.samples["train"] == 64
+
+
+READS_A_FILE = """
+size = len(open(FOLDER + "/rows.csv").readlines())
+trainloader = testloader = DataLoader(blobs(size, 1), batch_size=16)
+valloader = num_examples = None
+"""
+
+
+def test_data_that_misses_the_contract_is_told_and_looked_at_again_when_mended(make_worker, tmp_path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    contract = DataContract(("rows.csv",), {"rows.csv": ("age",)}, ("0", "1"), minimum={"train": 6})
+    data = READS_A_FILE.replace("FOLDER", repr(str(folder)))
+    worker, told, _ = make_worker(data_is=(folder, contract), data=data)
+    with pytest.raises(DataUnfit) as caught:
+        worker.handle(RoundInput("t1", "describe"))
+    failure = worker.describe(caught.value)
+    assert failure.what.endswith("data contract asks for. No file matches rows.csv.")
+    assert (failure.code, failure.where) == ("NE606", "notebook cell 2, line 1")
+    (folder / "rows.csv").write_text("years\n1\n2\n")
+    card = worker.handle(RoundInput("t2", "describe")).card
+    unfit = ("rows.csv: 1 of 1 tables lack declared columns: age.", "train: 3 of at least 6 samples.")
+    assert card.unfit == unfit
+    assert told[-2] == ("unfit", {"what": " ".join(unfit)})
+    (folder / "rows.csv").write_text("age\n" * 6)
+    assert worker.handle(RoundInput("t3", "describe")).card.unfit == ()
+    (folder / "rows.csv").unlink()
+    assert worker.handle(RoundInput("t4", "describe")).card.unfit == ()  # what fitted is kept in memory
+
+
+def test_code_that_fails_on_fitting_data_is_the_code_s_failure(make_worker, tmp_path) -> None:
+    worker, _, _ = make_worker(data_is=(tmp_path, DataContract(labels=("0", "1"))), data="raise ValueError")
+    with pytest.raises(SiteCodeFailed):
+        worker.handle(RoundInput("t1", "describe"))

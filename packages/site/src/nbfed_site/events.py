@@ -19,6 +19,7 @@ _SENTENCES = {
     "received": "Round {round}: the server asks to {kind} ({bytes:,} bytes came)",
     "preparing": "Reading the data",
     "card": "Shown to the server, counts only: {samples} samples; unreadable {unreadable}",
+    "unfit": "Not what the data contract asks for, so the coordinator decides: {what}",
     "training": "Round {round}: training",
     "progress": "Round {round}: {phase}, epoch {epoch} of {epochs}",
     "evaluated": "Round {round}: evaluated on {examples} samples",

@@ -31,6 +31,7 @@ class Settings:
         data_path: the site's data, where the notebook takes it as a parameter.
         parameters: other parameters by name. partition: fields of ``Partition``, to share the
             notebook's own data. policy: fields of ``ReleasePolicy``.
+        contract: the data contract as JSON; none where empty.
         events: file that JSON lines are appended to, or the number of an inherited descriptor; with
             1, standard output is theirs alone, and what the notebook prints goes to standard error.
         threads: processor threads for numerical libraries; None leaves them alone.
@@ -47,6 +48,7 @@ class Settings:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     partition: Mapping[str, Any] | None = None
     policy: Mapping[str, Any] = field(default_factory=dict)
+    contract: Mapping[str, Any] = field(default_factory=dict)
     events: str | int = os.devnull
     wire: Literal["fp32", "bf16"] = "fp32"
     threads: int | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from .contracts import ReleasePolicy
+from .contracts import DataContract, ReleasePolicy
 from .events import Tell
 from .settings import Settings, made
 
@@ -39,7 +39,9 @@ def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> Non
     share = made(Partition, settings.partition) if settings.partition else None
     policy = made(ReleasePolicy, settings.policy)
     program = Program(Path(settings.slice), given, share, lambda progress: tell("progress", asdict(progress)))
-    worker = Worker(program, policy, Receipts(Path(settings.receipts)), tell, settings.name)
+    contract = DataContract.from_json(settings.contract) if settings.contract else DataContract()
+    data = (Path(settings.data_path) if settings.data_path else None, contract)
+    worker = Worker(program, policy, Receipts(Path(settings.receipts)), tell, settings.name, data=data)
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:

@@ -6,21 +6,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from .contracts import (
     Arrays,
+    DataContract,
+    DataUnfit,
     Evaluation,
     ReleasePolicy,
     RoundInput,
     RoundOutput,
     SiteCard,
     SiteDataFailed,
+    SiteFailed,
     SiteFailure,
     TaskRefused,
     card_json,
     derive_seed,
 )
+from .fit import card_misfits, misfits
 from .program import Program, describe_failure
 from .receipts import Receipts
 from .release import release
@@ -31,15 +36,26 @@ Events = Callable[[str, Mapping[str, Any]], None]
 class Worker:
     """Does tasks with one program. Data and model are prepared by the first task, with its seed.
 
+    Args:
+        data: the site's data folder, and what the federation expects of it.
+
     Attributes:
         interruptible: the notebook's code is running, and may be left at any point.
     """
 
-    def __init__(
-        self, program: Program, policy: ReleasePolicy, receipts: Receipts, events: Events, site: str
+    def __init__(  # noqa: PLR0913  (one for each thing that a site is made of)
+        self,
+        program: Program,
+        policy: ReleasePolicy,
+        receipts: Receipts,
+        events: Events,
+        site: str,
+        *,
+        data: tuple[Path | None, DataContract] = (None, DataContract()),
     ) -> None:
         self._program, self._policy, self._receipts = program, policy, receipts
         self._events, self._site = events, site
+        self._folder, self._contract = data
         self._card: SiteCard | None = None
         self.interruptible = False
 
@@ -99,13 +115,29 @@ class Worker:
         return output
 
     def _prepared(self, task: RoundInput, seconds: dict[str, float]) -> SiteCard:
-        if self._card is None:
+        """What is here, compared with the data contract; an unfit site that is asked again looks again."""
+        if self._card is None or (task.kind == "describe" and self._card.unfit):
             self._events("preparing", {})
-            wished = {name[4:]: value for name, value in task.config.items() if name.startswith("set:")}
             with self._running("prepare", seconds):
-                self._card = self._program.prepare(int(task.config.get("seed", 0)), wished)
+                self._card = self._described(task)
             self._events("card", card_json(self._card))
+            if self._card.unfit:
+                self._events("unfit", {"what": " ".join(self._card.unfit)})
         return self._card
+
+    def _described(self, task: RoundInput) -> SiteCard:
+        missed = misfits(self._contract, self._folder)
+        wished = {name[4:]: value for name, value in task.config.items() if name.startswith("set:")}
+        try:
+            card = self._program.prepare(int(task.config.get("seed", 0)), wished)
+        except SiteFailed as error:
+            if not missed:
+                raise
+            what = f"The data is not what the federation's data contract asks for. {' '.join(missed)}"
+            raise DataUnfit(
+                what, where=error.where, hint="Mend the data folder; `doctor` checks it."
+            ) from error
+        return replace(card, unfit=(*missed, *card_misfits(self._contract, card)))
 
     def _evaluate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
         with self._running("evaluate", seconds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 
@@ -19,6 +20,9 @@ class DataContract:
         image_size: width and height in pixels of every image; None where they may differ.
         minimum: split (``train``, ``validation``, ``test``) -> fewest samples.
         minimum_per_class: fewest training samples of each class; 0 asks for none.
+
+    Raises:
+        ValueError: a pattern leads out of the data folder, or is none.
     """
 
     files: tuple[str, ...] = ()
@@ -27,6 +31,11 @@ class DataContract:
     image_size: tuple[int, int] | None = None
     minimum: Mapping[str, int] = field(default_factory=dict)
     minimum_per_class: int = 0
+
+    def __post_init__(self) -> None:
+        for pattern in (*self.files, *self.columns):
+            if not _stays_below(pattern):
+                raise ValueError(f"{pattern!r} is no pattern of files below the data folder")
 
     def to_json(self) -> dict[str, Any]:
         """The contract as plain JSON values."""
@@ -55,3 +64,10 @@ class DataContract:
             minimum={str(split): int(count) for split, count in value["minimum"].items()},
             minimum_per_class=int(value["minimum_per_class"]),
         )
+
+
+def _stays_below(pattern: str) -> bool:
+    """Whether ``pattern`` is one that ``Path.glob`` takes, and cannot leave the folder."""
+    parts = PurePosixPath(pattern).parts
+    sound = all(part == "**" or (part != ".." and "**" not in part) for part in parts)
+    return bool(parts) and parts[0] != "/" and sound
