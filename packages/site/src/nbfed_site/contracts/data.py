@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
+
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class DataContract:
 
     def __post_init__(self) -> None:
         for pattern in (*self.files, *self.columns):
-            if not _stays_below(pattern):
+            if not stays_below(pattern):
                 raise ValueError(f"{pattern!r} is no pattern of files below the data folder")
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class DataContract:
         )
 
 
-def _stays_below(pattern: str) -> bool:
+def stays_below(pattern: str) -> bool:
     """Whether ``pattern`` is one that ``Path.glob`` takes, and cannot leave the folder."""
     parts = PurePosixPath(pattern).parts
     sound = all(part == "**" or (part != ".." and "**" not in part) for part in parts)
