@@ -43,6 +43,7 @@ FEDERATOR_ROOMS = {
     "report": {"federation", "ledger"},
     "locking": set(),
     "image": {"locking"},
+    "kits": {"federation", "ledger", "image"},
 }
 SITE_ONLY_CONTRACTS = {
     *("notebook", "analysis", "findings", "slicing", "locking", "image", "ledger", "report", "aggregation"),

@@ -137,10 +137,3 @@ def test_exports_are_written(desk: Desk) -> None:
     assert (out / "client-training/slice/slice.py").is_file()
     assert not (out / "server-aggregation/slice/slice.py").exists()
     assert [path.name for path in (desk.folder / ".github/workflows").iterdir()] == ["nbfed-study.yml"]
-
-
-def test_compose_names_the_pushed_image(desk: Desk) -> None:
-    built = desk.pushed("--export-compose", str(desk.folder / "site"))
-    text = (desk.folder / "site/compose.yml").read_text()
-    assert built["images"]["client"]["digest"] in text
-    assert not (desk.folder / "site/compose.gpu.yml").exists()

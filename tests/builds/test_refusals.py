@@ -35,11 +35,6 @@ def test_nowhere_to_go(desk: Desk) -> None:
     assert refusal(desk.build()) == (4, "NE403")
 
 
-def test_compose_files_without_a_registry(desk: Desk) -> None:
-    found = desk.build("--output", str(desk.folder / "x"), "--export-compose", str(desk.folder / "y"))
-    assert refusal(found) == (4, "NE403")
-
-
 def test_a_registry_that_does_not_answer(desk: Desk) -> None:
     assert refusal(desk.build("--push", f"{NOWHERE}/demo")) == (2, "NE210")
 

@@ -44,7 +44,6 @@ def _build_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Write a build context for each image."),
         click.option("--export-github", type=_PATH, metavar="DIR",
                      help="Write a workflow that builds and pushes, into the checkout DIR."),
-        click.option("--export-compose", type=_PATH, metavar="DIR", help="Write compose.yml for a site."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -98,11 +98,6 @@ def _destination(asked: BuildOptions, notebook: Path) -> tuple[Reference, str | 
         raise SettingsInvalid("Nothing says where the images go.", hint=hint)
     text = asked.push or asked.name or f"localhost/{_plain(notebook.stem)}"
     found = parse(text)
-    if asked.export_compose and not asked.push:
-        hint = "Add --push REGISTRY/NAME."
-        raise SettingsInvalid(
-            "Compose files name an image in a registry.", where="--export-compose", hint=hint
-        )
     if found.digest:
         raise ReferenceInvalid("An image is not pushed to a digest.", where=text, hint="Write REGISTRY/NAME.")
     tag = asked.tag or found.tag
@@ -183,22 +178,10 @@ def _kept(
         write = layout.write_tar if asked.output.suffix == ".tar" else layout.write_folder
         write(images, names, asked.output, work.progress, manifests)
         places.append(("wrote", str(asked.output)))
-    if asked.export_compose:
-        places.append(("wrote", str(_composed(work, images, asked.export_compose))))
     if asked.load:
         engines.load(images, names, None if asked.load == "auto" else asked.load, work.progress)
         places.append(("loaded", f"{asked.load}: {', '.join(names.values())}"))
     return places
-
-
-def _composed(work: _Work, images: Sequence[BuiltImage], folder: Path) -> Path:
-    """Write the compose files of a site, for the client image where it was pushed to."""
-    from .image.exports import compose
-
-    client = next(image for image in images if image.role == "client")
-    gpus = "all" if work.settled.lock.target.torch.startswith("cu") else 0
-    site = compose.Site(f"{work.repository}@{client.digest}", gpus=gpus)
-    return _written(folder, compose.files(site))
 
 
 def _exported(work: _Work) -> list[Path]:

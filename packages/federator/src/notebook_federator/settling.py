@@ -43,7 +43,7 @@ class BuildOptions:
         update: settle all versions anew.
         root_certificates: PEM file of a private authority of the registry.
         signing_key: default: the user's own, made at first use.
-        export_dockerfile, export_github, export_compose: folders to write to.
+        export_dockerfile, export_github: folders to write to.
     """
 
     push: str | None = None
@@ -65,7 +65,6 @@ class BuildOptions:
     signing_key: Path | None = None
     export_dockerfile: Path | None = None
     export_github: Path | None = None
-    export_compose: Path | None = None
 
     @property
     def sources(self) -> Sources:
@@ -79,8 +78,8 @@ class BuildOptions:
 
     @property
     def files(self) -> bool:
-        """Whether files for other builders, or for sites, are asked for."""
-        return any((self.export_dockerfile, self.export_github, self.export_compose))
+        """Whether files for other builders are asked for."""
+        return any((self.export_dockerfile, self.export_github))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def code_layer(base: BaseImage, runtime: Mapping[str, bytes], slice_: Mapping[st
     for name in _folders({*files, f"{VENV}/bin/python3"}):
         writer.directory(name)
     writer.directory("data")
+    writer.directory("kit")
     writer.directory("scratch", 0o1777)
     writer.link(f"{VENV}/bin/python", "python3")
     writer.link(f"{VENV}/bin/python3", base.python.path)

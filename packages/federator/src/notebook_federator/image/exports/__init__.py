@@ -1,1 +1,1 @@
-"""What others build or run our images with, as text: build contexts, a CI workflow, compose files."""
+"""What others build our images with, as text: build contexts, a CI workflow."""

@@ -70,7 +70,7 @@ COPY pyvenv.cfg /image/app/venv/
 COPY runtime/ /image/app/venv/lib/python@python@/site-packages/
 COPY slice/ /image/app/slice/
 RUN chmod -R u=rwX,go=rX /image \
-    && mkdir -m 755 /image/data /image/app/venv/bin \
+    && mkdir -m 755 /image/data /image/kit /image/app/venv/bin \
     && mkdir -m 1777 /image/scratch \
     && ln -s python3 /image/app/venv/bin/python \
     && ln -s @interpreter@ /image/app/venv/bin/python3
