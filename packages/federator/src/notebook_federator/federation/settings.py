@@ -18,6 +18,7 @@ DEFAULT_EPOCHS = 1
 _SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 Wire = Literal["fp32", "bf16"]
+Stragglers = Literal["drop", "wait", "late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Options:
     rounds: int | None = None
     epochs: int | None = None
     quorum: str | None = None
-    deadline: float = 1800.0
+    deadline: float | None = 1800.0
     join_deadline: float = 300.0
     strategy: str | None = None
     seed: int = 0
@@ -44,6 +45,7 @@ class Options:
     alone: bool = False
     min_examples: int = 10
     allow_messages: bool = True
+    stragglers: Stragglers = "drop"
     partition: str = "iid"
     port: int = 0
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class RunSettings:
     rounds: int
     epochs: int
     quorum: int
-    deadline: float
+    deadline: float | None
     join_deadline: float
     strategy: Mapping[str, Scalar]
     seed: int
@@ -102,7 +104,7 @@ class RunSettings:
             rounds=self.rounds,
             epochs=self.epochs,
             quorum=self.quorum,
-            deadline=self.deadline,
+            deadline=1800.0 if self.deadline is None else self.deadline,
             join_deadline=self.join_deadline,
             seed=self.seed,
             fraction=float(self.strategy.get("fraction_train", 1.0)),
@@ -143,6 +145,20 @@ def resolve(options: Options, manifest: Manifest, cores: int) -> RunSettings:
     return settings
 
 
+def checked_name(name: str) -> str:
+    """The name of a site, where it can be one.
+
+    Raises:
+        SettingsInvalid: it cannot.
+    """
+    if not _SITE_NAME.fullmatch(name):
+        raise SettingsInvalid(
+            f"{name!r} cannot be the name of a site.",
+            hint="Use lower-case letters, digits and hyphens, for example hospital-a.",
+        )
+    return name
+
+
 def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
@@ -158,11 +174,7 @@ def _members(sites: Mapping[str, Path] | Sequence[str] | int) -> tuple[Member, .
             raise SettingsInvalid(f"{sites} sites cannot be federated.", hint="Ask for --sites 1 or more.")
         return tuple(Member(f"site-{number}", None) for number in range(1, sites + 1))
     for name in sites:
-        if not _SITE_NAME.fullmatch(name):
-            raise SettingsInvalid(
-                f"{name!r} cannot be the name of a site.",
-                hint="Use lower-case letters, digits and hyphens, for example hospital-a.",
-            )
+        checked_name(name)
     if not isinstance(sites, Mapping):
         return tuple(Member(name, None) for name in sorted(sites))
     for name, folder in sites.items():

@@ -1,4 +1,4 @@
-"""An append-only, hash-chained record of a run in one SQLite file."""
+"""An append-only, hash-chained, signed record in one SQLite file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any, Self
 
 from nbfed_site.contracts import LedgerBroken, StorageFull, canonical_json, digest, json_digest
 
+from .signing import Signer, is_text_signed
+
 GENESIS = "sha256:" + "0" * 64
+_BUSY_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -21,7 +24,8 @@ CREATE TABLE IF NOT EXISTS entries (
     kind TEXT NOT NULL,
     body TEXT NOT NULL,
     previous TEXT NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    signature TEXT NOT NULL
 ) STRICT;
 CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON entries
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -32,7 +36,10 @@ CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON entries
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact: ``kind`` names it, ``body`` holds it, ``hash`` covers it and all before it."""
+    """One fact: ``kind`` names it, ``body`` holds it, ``hash`` covers it and all before it.
+
+    ``signature`` is over ``hash``, base64 of DER; empty where the ledger is not signed.
+    """
 
     sequence: int
     at: str
@@ -40,28 +47,35 @@ class Entry:
     body: Mapping[str, Any]
     previous: str
     hash: str
+    signature: str = ""
 
 
 class Ledger:
-    """Appends entries and reads them back.
+    """Appends entries and reads them back. Several processes may have the same file open.
 
     Args:
         path: the SQLite file, made if absent.
         now: gives the UTC time as ISO 8601 text.
-        observe: called with each new entry after it is durable.
+        observe: called with each new entry of this object after it is durable.
+        signer: signs each new entry; the first entry's body has to name its public key as ``key``.
 
     Raises:
         LedgerBroken: the file is not a ledger.
     """
 
     def __init__(
-        self, path: Path, now: Callable[[], str], observe: Callable[[Entry], None] | None = None
+        self,
+        path: Path,
+        now: Callable[[], str],
+        observe: Callable[[Entry], None] | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._path = path
         self._now = now
         self._observe = observe
+        self._signer = signer
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
@@ -87,17 +101,18 @@ class Ledger:
             ValueError: ``body`` holds a float that is not finite.
         """
         text = canonical_json(body).decode()
-        row = self._db.execute("SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1").fetchone()
-        sequence, previous = (row[0] + 1, row[1]) if row else (0, GENESIS)
-        at = self._now()
-        entry = Entry(
-            sequence, at, kind, json.loads(text), previous, _hash(sequence, at, kind, text, previous)
-        )
         try:
-            self._db.execute(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)",
-                (sequence, at, kind, text, previous, entry.hash),
-            )
+            self._db.execute("BEGIN IMMEDIATE")  # no other process appends between reading and writing
+            try:
+                entry = self._next(kind, text)
+                self._db.execute(
+                    "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (entry.sequence, entry.at, kind, text, entry.previous, entry.hash, entry.signature),
+                )
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
             raise StorageFull(
                 f"The ledger could not be written: {error}.",
@@ -108,34 +123,72 @@ class Ledger:
             self._observe(entry)
         return entry
 
-    def entries(self, *kinds: str) -> Iterator[Entry]:
-        """All entries in order, or those of the given kinds."""
-        marks = ",".join("?" * len(kinds))
-        where = f"WHERE kind IN ({marks})" if kinds else ""
-        for row in self._db.execute(f"SELECT * FROM entries {where} ORDER BY sequence", kinds):
-            yield Entry(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5])
+    def _next(self, kind: str, text: str) -> Entry:
+        count, previous = self.head()
+        at = self._now()
+        made = _hash(count, at, kind, text, previous)
+        signature = self._signer.sign_text(made) if self._signer else ""
+        return Entry(count, at, kind, json.loads(text), previous, made, signature)
 
-    def verify(self) -> int:
-        """Check the whole chain and return the number of entries.
+    def head(self) -> tuple[int, str]:
+        """The number of entries, and the hash of the last."""
+        row = self._db.execute("SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1").fetchone()
+        return (row[0] + 1, row[1]) if row else (0, GENESIS)
+
+    def entries(self, *kinds: str, start: int = 0) -> Iterator[Entry]:
+        """All entries in order, or those of the given kinds; from sequence number ``start``."""
+        marks = ",".join("?" * len(kinds))
+        only = f"AND kind IN ({marks})" if kinds else ""
+        query = f"SELECT * FROM entries WHERE sequence >= ? {only} ORDER BY sequence"
+        for row in self._db.execute(query, (start, *kinds)):
+            yield Entry(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6])
+
+    def verify(self, key: str | None = None, head: tuple[int, str] | None = None) -> int:
+        """Check the whole chain with its signatures and return the number of entries.
+
+        Args:
+            key: public key (PEM) that every entry has to be signed with; else the one that the first
+                entry names, where it names one.
+            head: a number of entries and the hash of the last of them, noted earlier: they are still here.
 
         Raises:
             LedgerBroken: an entry was changed, removed, added or moved; says which.
         """
         expected, previous = 0, GENESIS
-        for sequence, at, kind, text, before, found in self._db.execute(
-            "SELECT * FROM entries ORDER BY sequence"
-        ):
+        known = head is None or head == (0, GENESIS)
+        for row in self._db.execute("SELECT * FROM entries ORDER BY sequence"):
+            sequence, at, kind, text, before, found, signature = row
             intact = sequence == expected and before == previous
             if not intact or found != _hash(sequence, at, kind, text, before):
-                raise LedgerBroken(
-                    f"Entry {expected} of the ledger does not fit the entries before it.",
-                    where=str(self._path),
-                    hint="The file was changed after it was written; compare it with a copy.",
-                )
+                raise self._broken(f"Entry {expected} of the ledger does not fit the entries before it.")
+            if expected == 0:
+                key = self._key(key, _named_key(text))
+            if not (is_text_signed(key, found, signature) if key else signature == ""):
+                raise self._broken(f"Entry {expected} of the ledger is not signed with the federation's key.")
             expected, previous = expected + 1, found
+            known = known or (expected, found) == head
+        if not known:
+            raise self._broken("The ledger does not hold the entries that it once ended with.")
         return expected
+
+    def _key(self, pinned: str | None, named: str | None) -> str | None:
+        """The key that entries are signed with, known before or from the first entry."""
+        if pinned and named and pinned.split() != named.split():
+            raise self._broken("The ledger is of another federation: it names another signing key.")
+        return pinned or named
+
+    def _broken(self, what: str) -> LedgerBroken:
+        hint = "The file was changed after it was written; compare it with a copy."
+        return LedgerBroken(what, where=str(self._path), hint=hint)
 
 
 def _hash(sequence: int, at: str, kind: str, text: str, previous: str) -> str:
     body = digest(text.encode())
     return json_digest({"sequence": sequence, "at": at, "kind": kind, "body": body, "previous": previous})
+
+
+def _named_key(text: str) -> str | None:
+    """The public key that a first entry names."""
+    body = json.loads(text)
+    found = body.get("key") if isinstance(body, dict) else None
+    return found if isinstance(found, str) else None

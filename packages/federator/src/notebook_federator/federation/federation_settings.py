@@ -1,0 +1,127 @@
+"""``federation.toml``: what the coordinator wishes, as frozen settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, json_digest
+
+from .settings import Options, Stragglers, Wire
+
+JOIN_DEADLINE = 30 * 86_400.0
+_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The two images, ``NAME@sha256:...`` each, and the digests of the notebook and the slice they hold."""
+
+    server: str
+    client: str
+    notebook_digest: str
+    slice_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWishes:
+    """The table ``[rounds]``; None: as the notebook says, or as its canary round shows for ``deadline``.
+
+    Attributes:
+        quorum: a number of sites (``"2"``) or a share of the members (``"60%"``).
+        deadline: seconds that a round may take. join_deadline: seconds that sites may take to join.
+        stragglers: what becomes of an update after the deadline: dropped, waited for, or taken up later.
+        strategy: ``name`` or ``name:setting=value,...``.
+    """
+
+    rounds: int | None = None
+    epochs: int | None = None
+    quorum: str = "100%"
+    deadline: float | None = None
+    join_deadline: float = JOIN_DEADLINE
+    stragglers: Stragglers = "drop"
+    strategy: str | None = None
+    seed: int = 0
+    wire: Wire = "fp32"
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FederationSettings:
+    """Everything in ``federation.toml``.
+
+    Attributes:
+        server: ``https://HOST:PORT``, as sites call it.
+        sites: names, in the order they were added.
+        parameters: values of the notebook's own parameters, for all sites.
+        retention_days: days for which models and records are kept after the study.
+    """
+
+    name: str
+    server: str
+    images: Images
+    sites: tuple[str, ...] = ()
+    rounds: RoundWishes = field(default_factory=RoundWishes)
+    policy: ReleasePolicy = field(default_factory=ReleasePolicy)
+    data: DataContract = field(default_factory=DataContract)
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    retention_days: int = 365
+
+    @property
+    def host(self) -> str:
+        """The name or address that sites call, without brackets."""
+        return urlsplit(self.server).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port that sites call."""
+        return urlsplit(self.server).port or _PORT
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything but the sites, which the ledger tells of one by one."""
+        return json_digest({**plain(self), "sites": []})
+
+    def options(self, sites: tuple[str, ...]) -> Options:
+        """What a run with these sites is asked for."""
+        wishes = self.rounds
+        return Options(
+            sites=sites,
+            rounds=wishes.rounds,
+            epochs=wishes.epochs,
+            quorum=wishes.quorum,
+            deadline=wishes.deadline,
+            join_deadline=wishes.join_deadline,
+            stragglers=wishes.stragglers,
+            strategy=wishes.strategy,
+            seed=wishes.seed,
+            wire=wishes.wire,
+            alone=wishes.alone,
+            min_examples=self.policy.min_examples,
+            allow_messages=self.policy.allow_messages,
+            parameters=self.parameters,
+        )
+
+
+def plain(settings: FederationSettings) -> dict[str, Any]:
+    """The settings as the plain values of their file; what is None is left out."""
+    wishes, policy = _fields(settings.rounds), _fields(settings.policy)
+    return {
+        "name": settings.name,
+        "server": settings.server,
+        "sites": list(settings.sites),
+        "retention_days": settings.retention_days,
+        "images": _fields(settings.images),
+        "rounds": {**wishes, "deadline": wishes.get("deadline", "auto")},
+        "policy": {**policy, "metrics": list(policy["metrics"])},
+        "data": {name: value for name, value in settings.data.to_json().items() if value is not None},
+        "parameters": dict(settings.parameters),
+    }
+
+
+def _fields(table: Any) -> dict[str, Any]:
+    """What is set in a table, by key."""
+    found = {item.name: getattr(table, item.name) for item in fields(table)}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,222 @@
+"""Reads ``federation.toml``; hand edits are welcome, so each mistake is told with its key and line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, SettingsInvalid
+
+from .federation_settings import JOIN_DEADLINE, FederationSettings, Images, RoundWishes
+from .settings import Stragglers, Wire, checked_name
+from .toml_table import Table, read_table
+
+_PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]")
+
+
+def read_settings(path: Path) -> FederationSettings:
+    """The settings in a file.
+
+    Raises:
+        FederationUnreadable: it cannot be read, or a key makes no sense; names the key and its line.
+    """
+    top = read_table(path)
+    settings = FederationSettings(
+        name=top.checked("name", _name, "Write a name of 1 to 64 characters."),
+        server=top.checked("server", server_address, 'Write server = "https://HOST:PORT".'),
+        sites=top.checked("sites", _sites, "Write names such as hospital-a, each once.", []),
+        retention_days=top.checked("retention_days", _above_zero, "Write a number of days.", 365),
+        images=_images(top.table("images")),
+        rounds=_rounds(top.table("rounds")),
+        policy=_policy(top.table("policy")),
+        data=_data(top.table("data")),
+        parameters=top.checked("parameters", _parameters, "Write NAME = VALUE lines.", {}),
+    )
+    top.end()
+    return settings
+
+
+def server_address(text: str) -> str:
+    """``https://HOST:PORT`` in one form.
+
+    Raises:
+        ValueError: not such an address.
+    """
+    parts = urlsplit(text)
+    whole = parts.scheme == "https" and not (parts.path.strip("/") or parts.query or parts.fragment)
+    if not whole or not _HOST.fullmatch(parts.netloc.rpartition(":")[0] if parts.port else parts.netloc):
+        raise ValueError(text)
+    return f"https://{parts.netloc.lower()}"
+
+
+def _name(value: str) -> str:
+    if not (1 <= len(value) <= 64 and value.isprintable() and value == value.strip()):
+        raise ValueError
+    return value
+
+
+def _sites(value: list[str]) -> tuple[str, ...]:
+    names = tuple(_checked_site(name) for name in value)
+    if not isinstance(value, list) or len(set(names)) < len(names):
+        raise ValueError
+    return names
+
+
+def _checked_site(name: str) -> str:
+    try:
+        return checked_name(name)
+    except SettingsInvalid as error:
+        raise ValueError from error
+
+
+def _above_zero(value: int) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: str) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _images(table: Table) -> Images:
+    pinned, digest = "Write NAME@sha256:..., as `nbfed build` recorded it.", "Write sha256:..."
+    found = Images(
+        server=table.checked("server", lambda value: _matching(_PINNED, value), pinned),
+        client=table.checked("client", lambda value: _matching(_PINNED, value), pinned),
+        notebook_digest=table.checked("notebook_digest", lambda value: _matching(_DIGEST, value), digest),
+        slice_digest=table.checked("slice_digest", lambda value: _matching(_DIGEST, value), digest),
+    )
+    table.end()
+    return found
+
+
+def _rounds(table: Table) -> RoundWishes:
+    stragglers, wires = get_args(Stragglers), get_args(Wire)
+    found = RoundWishes(
+        rounds=_optional_count(table, "rounds"),
+        epochs=_optional_count(table, "epochs"),
+        quorum=table.checked("quorum", quorum, 'Write a number of sites ("2") or a share ("60%").', "100%"),
+        deadline=table.checked("deadline", seconds_or_auto, 'Write "auto" or a number of seconds.', "auto"),
+        join_deadline=table.checked("join_deadline", _seconds, "Write a number of seconds.", JOIN_DEADLINE),
+        stragglers=table.checked("stragglers", lambda value: _one_of(stragglers, value),
+                                 'Write "drop", "wait" or "late".', "drop"),
+        strategy=table.optional("strategy", str),
+        seed=table.take("seed", int, 0),
+        wire=table.checked("wire", lambda value: _one_of(wires, value), 'Write "fp32" or "bf16".', "fp32"),
+        alone=table.take("alone", bool, False),
+    )  # fmt: skip
+    table.end()
+    return found
+
+
+def _optional_count(table: Table, key: str) -> int | None:
+    if key not in table.values:
+        table.taken.add(key)
+        return None
+    return table.checked(key, _above_zero, "Write a whole number of 1 or more.")
+
+
+def quorum(value: str | int) -> str:
+    """A quorum as text, ``"2"`` or ``"60%"``.
+
+    Raises:
+        ValueError: neither a number of sites of 1 or more nor a share above 0 and up to 100 %.
+    """
+    text = str(value)
+    sound = 0 < float(text[:-1]) <= 100 if text.endswith("%") else int(text) >= 1
+    if not sound or isinstance(value, bool):
+        raise ValueError
+    return text
+
+
+def seconds_or_auto(value: str | float) -> float | None:
+    """A number of seconds above 0; None for ``"auto"``.
+
+    Raises:
+        ValueError, TypeError: neither.
+    """
+    return None if value == "auto" else _seconds(value)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool | str) or not (value > 0 and math.isfinite(value)):
+        raise ValueError
+    return float(value)
+
+
+def _one_of(known: tuple[Any, ...], value: Any) -> Any:
+    if value not in known:
+        raise ValueError
+    return value
+
+
+def _policy(table: Table) -> ReleasePolicy:
+    floor = ReleasePolicy()
+    found = ReleasePolicy(
+        min_examples=table.checked("min_examples", _above_zero, "Write 1 or more.", floor.min_examples),
+        metrics=table.checked("metrics", _texts, "Write a list of names.", list(floor.metrics)),
+        max_bytes=_optional_count(table, "max_bytes"),
+        allow_messages=table.take("allow_messages", bool, floor.allow_messages),
+    )
+    table.end()
+    return found
+
+
+def _texts(value: list[str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    return tuple(value)
+
+
+def _data(table: Table) -> DataContract:
+    counts = "Write SPLIT = NUMBER lines; splits are train, validation and test."
+    found = DataContract(
+        files=table.checked("files", _texts, "Write a list of patterns.", []),
+        columns=table.checked("columns", _columns, 'Write "FILE" = ["COLUMN", ...] lines.', {}),
+        labels=table.checked("labels", _texts, "Write a list of labels in quotation marks.", []),
+        image_size=_image_size(table),
+        minimum=table.checked("minimum", _minimum, counts, {}),
+        minimum_per_class=table.checked("minimum_per_class", _count, "Write a whole number.", 0),
+    )
+    table.end()
+    return found
+
+
+def _columns(value: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: _texts(columns) for name, columns in value.items()}
+
+
+def _image_size(table: Table) -> tuple[int, int] | None:
+    if table.optional("image_size", list) is None:
+        return None
+    return table.checked("image_size", _size, "Write [WIDTH, HEIGHT] in pixels.")
+
+
+def _size(value: list[int]) -> tuple[int, int]:
+    width, height = map(_above_zero, value)
+    return width, height
+
+
+def _minimum(value: Mapping[str, int]) -> dict[str, int]:
+    return {_one_of(("train", "validation", "test"), split): _count(count) for split, count in value.items()}
+
+
+def _count(value: int) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
+
+
+def _parameters(value: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    if not all(isinstance(item, Scalar) for item in value.values()):
+        raise ValueError
+    return dict(value)

@@ -1,0 +1,59 @@
+"""A federation's folder, as `nbfed federation init` leaves it, and what sites ask it for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import tomli_w
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from nbfed_site.contracts import Manifest, Names
+from notebook_federator.federation.federation_folder import FederationFolder
+from notebook_federator.federation.federation_settings import FederationSettings, Images, plain
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+SLICE = "sha256:" + "c" * 64
+MANIFEST = Manifest(
+    notebook="study.ipynb",
+    notebook_digest="sha256:" + "d" * 64,
+    slice_digest=SLICE,
+    form="function",
+    framework="torch",
+    sections=(),
+    spans=(),
+    names=Names("net"),
+)
+SETTINGS = FederationSettings(
+    name="study",
+    server="https://localhost:9092",
+    images=Images(
+        server="registry.example.org/lab/study@sha256:" + "a" * 64,
+        client="registry.example.org/lab/study@sha256:" + "b" * 64,
+        notebook_digest=MANIFEST.notebook_digest,
+        slice_digest=SLICE,
+    ),
+)
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> FederationFolder:
+    """A new federation without sites."""
+    folder = FederationFolder(tmp_path / "study")
+    folder.create(SETTINGS, tomli_w.dumps(plain(SETTINGS)).encode(), MANIFEST, datetime.now(UTC))
+    return folder
+
+
+@pytest.fixture
+def site_key() -> Callable[[], tuple[ec.EllipticCurvePrivateKey, bytes]]:
+    """Makes a site's key and its certificate request (PEM)."""
+
+    def make() -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        return key, csr.public_bytes(serialization.Encoding.PEM)
+
+    return make
