@@ -168,10 +168,10 @@ class Teller:
     def __call__(self, event: Event) -> None:
         """Take one event of the server."""
         full = {**event, "source": "server"}
+        if event["event"] in ("listening", "stopped", "finished"):  # known before anybody is told
+            self.health.write(event["event"], address=event.get("address", ""), tls=self.tls)
         self.log.write(canonical_json(full) + b"\n")
         self.log.flush()
-        if event["event"] in ("listening", "stopped", "finished"):
-            self.health.write(event["event"], address=event.get("address", ""), tls=self.tls)
         if self.as_json:
             show(sys.stdout, full)
         elif sentence := self.view.see(full) or _sentence(event):
