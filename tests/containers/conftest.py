@@ -70,9 +70,8 @@ def docker(shared_registry: Registry) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="nbfed-docker-", ignore_cleanup_errors=True) as folder:
         daemon = start_daemon(Path(folder))
         try:
-            own = Engine(
-                "docker", (DOCKER, "--host", f"unix://{folder}/socket"), environment=plain.environment
-            )
+            there = {"DOCKER_HOST": f"unix://{folder}/socket"}
+            own = Engine("docker", (DOCKER,), environment={**plain.environment, **there})
             wait_for_daemon(own, daemon, Path(folder) / "log")
             yield own
         finally:

@@ -46,7 +46,8 @@ class Shell:
         return self.run(command)
 
     def run(self, command: str) -> str:
-        environment = os.environ | {"PATH": f"{Path(DOCKER).parent}{os.pathsep}{os.environ['PATH']}"}
+        found_first = {"PATH": f"{Path(DOCKER).parent}{os.pathsep}{os.environ['PATH']}"}
+        environment = {**os.environ, **self.docker.environment, **found_first}
         found = subprocess.run(
             ["bash", "-ec", command],
             cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
