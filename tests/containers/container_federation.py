@@ -20,6 +20,7 @@ PORT = 9092
 PYTHON = "/app/venv/bin/python3"
 MOUNTED = re.compile(r"C /etc|[AC] /(data|scratch|tls(/authority\.pem)?)")
 SITE = (PYTHON, "-I", "-m", "nbfed_site")
+SERVER = (PYTHON, "-I", "-m", "notebook_federator.federation.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Federation:
         return self.folder / "server" / "run"
 
     def serve(self, *words: str) -> None:
-        """Make every site's key, and start the server with the keys of all."""
+        """Make every site's key, start the server with the keys of all, and wait until it answers."""
         members = [word for name in self.sites for word in ("--site", f"{name}={self.key(name)}")]
         certificate = ("--certificate", "/tls/server.pem", "--certificate-key", "/tls/server.key")
         options = (*self.mounts("server"), "--network", self.network)
@@ -88,6 +89,7 @@ class Federation:
         )
         found = self.engine("inspect", "--format", "{{json .NetworkSettings}}", self.containers["server"])
         self.address = json.loads(found.stdout)["Networks"][self.network]["IPAddress"]
+        wait_until_healthy(self.engine, self.containers["server"], SERVER)
 
     def key(self, name: str) -> str:
         """The line that the site's command ``key`` prints."""
@@ -102,9 +104,10 @@ class Federation:
         )
 
     def join(self, name: str) -> None:
-        """Start a site."""
+        """Start a site, and wait until it is registered."""
         words = ("up", *self.towards(), "--name", name, *self.sites[name])
         self.containers[name] = self.engine.start(self.images.client, *words, options=self.site_options(name))
+        wait_until_healthy(self.engine, self.containers[name], SITE)
 
     def towards(self) -> tuple[str, ...]:
         """How a site finds and trusts the server."""
@@ -125,17 +128,6 @@ class Federation:
         found = ("-v", f"{scratch}:/scratch", "-v", f"{self.folder / secret}:/{secret}:ro")
         return (*found, "-v", f"{self.data[name]}:/data:ro") if name in self.data else found
 
-    def healthy(self, name: str) -> bool:
-        """Whether the site says that it is registered."""
-        return self.engine("exec", self.containers[name], *SITE, "healthy", check=False).returncode == 0
-
-    def wait_until_healthy(self, name: str, seconds: float = 60) -> None:
-        """Wait for the site's registration."""
-        until = time.monotonic() + seconds
-        while not self.healthy(name):
-            assert time.monotonic() < until, f"{name} is not healthy after {seconds} s"
-            time.sleep(0.3)
-
     def ended(self, name: str, seconds: float = 180) -> int:
         """The exit code of a container, once it has ended."""
         return int(self.engine("wait", self.containers[name], timeout=seconds).stdout)
@@ -149,6 +141,14 @@ class Federation:
         """What differs from the image in a container, but for where the engine mounts something."""
         lines = self.engine("diff", self.containers[name]).stdout.splitlines()
         return [line for line in lines if not MOUNTED.fullmatch(line)]
+
+
+def wait_until_healthy(engine: Engine, container: str, program: Sequence[str], seconds: float = 120) -> None:
+    """Wait until a server says that it answers, or a site that it is registered."""
+    until = time.monotonic() + seconds
+    while (found := engine("exec", container, *program, "healthy", check=False)).returncode != 0:
+        assert time.monotonic() < until, f"not healthy after {seconds} s: {found.stdout}{found.stderr}"
+        time.sleep(0.3)
 
 
 def unwell(doctor: Finished) -> dict[str, str]:

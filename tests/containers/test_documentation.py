@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from authority import write_certificates
 from container_engines import DOCKER, Engine
-from container_federation import Images, give_away
+from container_federation import SERVER, Images, give_away, wait_until_healthy
 
 pytestmark = pytest.mark.end_to_end
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/run-containers.md"
@@ -88,6 +88,7 @@ def test_the_page_s_commands_run_a_federation(shell: Shell, nbfed: Any, tmp_path
     for site in SITES:
         serve = serve.replace(f"{site}=nbfed-site-key:...", f"{site}={keys[site]}")
     shell(f"{serve} --rounds 2")
+    wait_until_healthy(shell.docker, f"{shell.tag}-federation", SERVER)
     address = shell.run(f"docker inspect -f '{{{{.NetworkSettings.IPAddress}}}}' {shell.tag}-federation")
     there = {"docker run": f"docker run --env OMP_NUM_THREADS=1 --add-host {HOST}:{address}"}
     for place, site in enumerate(SITES, 1):

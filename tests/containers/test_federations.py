@@ -49,8 +49,6 @@ def train(federation: Federation, *words: str) -> None:
     assert federation.examined(next(iter(federation.sites))) == {}
     for name in federation.sites:
         federation.join(name)
-    for name in federation.sites:
-        federation.wait_until_healthy(name)
     for name in federation.containers:
         assert federation.ended(name) == 0, federation.said(name)
         assert federation.changed_files(name) == []
