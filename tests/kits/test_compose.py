@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from kit_examples import REFERENCE, Config, container, services
+from notebook_federator.federation.federation_settings import FederationSettings, Images
 from notebook_federator.image.assembling import PYTHON
 from notebook_federator.kits.compose import compose_files
 from notebook_federator.kits.server import server_compose
@@ -86,15 +86,15 @@ def test_devices_are_reserved_in_a_file_of_their_own(config: Config, tmp_path: P
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
 
 
-@dataclass(frozen=True)
-class Settings:
-    name: str = "lung-study"
-    server: str = "https://fed.example.org:9443"
-    server_image: str = REFERENCE
+SETTINGS = FederationSettings(
+    "lung-study",
+    "https://fed.example.org:9443",
+    Images(REFERENCE, REFERENCE, REFERENCE[-71:], REFERENCE[-71:]),
+)
 
 
 def test_the_server_runs_in_its_folder_as_the_folders_owner(config: Config, tmp_path: Path) -> None:
-    found = services(config(server_compose(Settings(), 1001, 100)))["server"]
+    found = services(config(server_compose(SETTINGS, 1001, 100)))["server"]
     assert (found["image"], found["command"], found["user"]) == (REFERENCE, ["serve"], "1001:100")
     assert found["read_only"] is True
     assert found["cap_drop"] == ["ALL"]
@@ -105,6 +105,6 @@ def test_the_server_runs_in_its_folder_as_the_folders_owner(config: Config, tmp_
 
 
 def test_the_servers_file_has_the_same_bytes_each_time() -> None:
-    first, second = (server_compose(Settings(), 1, 2)["compose.yml"] for _ in range(2))
+    first, second = (server_compose(SETTINGS, 1, 2)["compose.yml"] for _ in range(2))
     assert first == second
     assert yaml.safe_load(first)["services"].keys() == {"server"}

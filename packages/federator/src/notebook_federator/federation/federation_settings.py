@@ -17,12 +17,19 @@ _PORT = 443
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The two images, ``NAME@sha256:...`` each, and the digests of the notebook and the slice they hold."""
+    """The two images, ``NAME@sha256:...`` each, and the digests of the notebook and the slice they hold.
+
+    Attributes:
+        gpu: whether the client image is made for NVIDIA devices.
+        key: public key (PEM) that both are signed with; empty where it is not known.
+    """
 
     server: str
     client: str
     notebook_digest: str
     slice_digest: str
+    gpu: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class FederationSettings:
         sites: names, in the order they were added.
         parameters: values of the notebook's own parameters, for all sites.
         retention_days: days for which models and records are kept after the study.
+        contact: whom a site's security officer may call; one line, empty where nobody is named.
     """
 
     name: str
@@ -68,6 +76,7 @@ class FederationSettings:
     data: DataContract = field(default_factory=DataContract)
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     retention_days: int = 365
+    contact: str = ""
 
     @property
     def host(self) -> str:
@@ -113,6 +122,7 @@ def plain(settings: FederationSettings) -> dict[str, Any]:
         "server": settings.server,
         "sites": list(settings.sites),
         "retention_days": settings.retention_days,
+        "contact": settings.contact,
         "images": _fields(settings.images),
         "rounds": {**wishes, "deadline": wishes.get("deadline", "auto")},
         "policy": {**policy, "metrics": list(policy["metrics"])},

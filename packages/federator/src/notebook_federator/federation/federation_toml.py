@@ -32,6 +32,7 @@ def read_settings(path: Path) -> FederationSettings:
         server=top.checked("server", server_address, 'Write server = "https://HOST:PORT".'),
         sites=top.checked("sites", _sites, "Write names such as hospital-a, each once.", []),
         retention_days=top.checked("retention_days", _above_zero, "Write a number of days.", 365),
+        contact=top.checked("contact", _line, "Write one line, such as a name and a telephone number.", ""),
         images=_images(top.table("images")),
         rounds=_rounds(top.table("rounds")),
         policy=_policy(top.table("policy")),
@@ -57,6 +58,12 @@ def server_address(text: str) -> str:
 
 def _name(value: str) -> str:
     if not (1 <= len(value) <= 64 and value.isprintable() and value == value.strip()):
+        raise ValueError
+    return value
+
+
+def _line(value: str) -> str:
+    if not (value == "" or value.isprintable()):
         raise ValueError
     return value
 
@@ -94,6 +101,8 @@ def _images(table: Table) -> Images:
         client=table.checked("client", lambda value: _matching(_PINNED, value), pinned),
         notebook_digest=table.checked("notebook_digest", lambda value: _matching(_DIGEST, value), digest),
         slice_digest=table.checked("slice_digest", lambda value: _matching(_DIGEST, value), digest),
+        gpu=table.take("gpu", bool, False),
+        key=table.take("key", str, ""),
     )
     table.end()
     return found

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .container import (
     DATA,
     HEALTHY,
     KIT,
-    NEEDED,
     PASSED_ON,
     PROCESSES,
     SCRATCH,
     SHARED_MEMORY,
     STOP_SECONDS,
+    TOKEN_FILE,
     USER,
     SiteContainer,
 )
 from .texts import filled, listed, template
 
-_ASKED = "${NBFED_DATA:?set NBFED_DATA to the folder with the data of this site}"
 _ABOUT_DATA = "#   NBFED_DATA     folder with this site's data; the container can only read it\n"
+_SET_DATA = "#   export NBFED_DATA=/path/to/data     its folder on that node\n"
 _DATA = f"""\
       - type: bind
-        source: {_ASKED}
+        source: ${{NBFED_DATA:?set NBFED_DATA to the folder with the data of this site}}
         target: {DATA}
         read_only: true
 """
@@ -35,36 +37,37 @@ def compose_files(container: SiteContainer) -> dict[str, bytes]:
         **_both(container),
         files=" -f compose.yml -f compose.gpu.yml" if gpu else "",
         folder="/path/to/data" if reads else "",
-        about_data="#   NBFED_DATA     folder with this site's data; the container can only read it\n"
-        * reads,
+        about_data=_ABOUT_DATA * reads,
         shm=SHARED_MEMORY,
     )
     found = {"compose.yml": text}
     return found | ({"compose.gpu.yml": template("compose.gpu.yml").encode()} if gpu else {})
 
 
-def stack_file(container: SiteContainer) -> dict[str, bytes]:
-    """``stack.yml`` for Swarm: name -> bytes.
+def stack_file(container: SiteContainer, names: Iterable[str]) -> bytes:
+    """``stack.yml`` for Swarm.
 
-    Swarm never changes a config or secret in place: their names hold the serial of the kit.
+    Swarm never changes a config or secret in place: each has the token's id in its name, as each kit has
+    another.
+
+    Args:
+        container: the site's.
+        names: of the kit's files that the container gets, but for the token.
     """
-    *public, secret = NEEDED
-    unique = f"{container.name}-{container.kit.serial}"
-    configs = (f"\n      - source: {name}\n        target: {KIT}/{name}" for name in public)
-    files = (f"\n  {name}:\n    name: {unique}-{name}\n    file: ./{name}" for name in public)
-    setting = "#   export NBFED_DATA=/path/to/data     its folder on that node\n"
-    text = filled(
+    names, token = sorted(names), container.kit.token
+    configs = (f"\n      - source: {name}\n        target: {KIT}/{name}" for name in names)
+    files = (f"\n  {name}:\n    name: nbfed-{token}-{name}\n    file: ./{name}" for name in names)
+    return filled(
         template("stack.yml"),
         **_both(container),
-        setting=setting * container.image.reads_data,
+        setting=_SET_DATA * container.image.reads_data,
         user=USER,
-        unique=unique,
-        secret=secret,
+        token=token,
+        secret=TOKEN_FILE,
         configs="".join(configs),
         config_files="".join(files),
         shm_bytes=int(SHARED_MEMORY.removesuffix("g")) << 30,
     )
-    return {"stack.yml": text}
 
 
 def _both(container: SiteContainer) -> dict[str, object]:

@@ -16,8 +16,8 @@ STOP_SECONDS = 60
 HEALTHY = (PYTHON, "-I", "-m", "nbfed_site", "healthy")
 PASSED_ON = ("HTTPS_PROXY", "NO_PROXY", "https_proxy", "no_proxy", "NBFED_MIN_EXAMPLES", "NBFED_SHARE")
 """Variables of the operator that the container gets: the way to the server, and what only tightens."""
-NEEDED = ("kit.json", "kit.sig", "signing.pub", "authority.pem", "join-token.pem")
-"""Files of the kit that the site reads; the last is secret."""
+TOKEN_FILE = "join-token.pem"
+IMAGES_FILE = "images.tar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SiteContainer:
     @property
     def name(self) -> str:
         """Of container, volume and stack; two federations may have a site of the same name."""
-        return f"nbfed-{self.kit.site}-{self.kit.authority.removeprefix('sha256:')[:8]}"
+        return f"nbfed-{self.kit.site[:40]}-{self.kit.authority.removeprefix('sha256:')[:8]}"
 
     @property
     def runnable(self) -> str:

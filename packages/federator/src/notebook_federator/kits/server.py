@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from ..image.assembling import PORT, PYTHON
 from .container import PROCESSES, SCRATCH, STOP_SECONDS
 from .texts import filled, listed, quoted, template
 
+if TYPE_CHECKING:
+    from ..federation.federation_settings import FederationSettings
+
 _HEALTHY = (PYTHON, "-I", "-m", "notebook_federator.federation.serving", "healthy")
 
 
-class Served(Protocol):
-    """What is asked of a federation's settings."""
-
-    @property
-    def name(self) -> str:
-        """Name of the federation."""
-
-    @property
-    def server(self) -> str:
-        """``https://HOST:PORT``, as the sites call it."""
-
-    @property
-    def server_image(self) -> str:
-        """The server image by digest: ``REGISTRY/NAME@sha256:...``."""
-
-
-def server_compose(settings: Served, uid: int, gid: int) -> dict[str, bytes]:
+def server_compose(settings: FederationSettings, uid: int, gid: int) -> dict[str, bytes]:
     """``compose.yml`` of a federation folder: file name -> bytes.
 
     The folder itself is the server's ``/scratch``; the container runs as its owner.
@@ -40,9 +26,9 @@ def server_compose(settings: Served, uid: int, gid: int) -> dict[str, bytes]:
     text = filled(
         template("server.yml"),
         federation=settings.name,
-        image=quoted(settings.server_image),
+        image=quoted(settings.images.server),
         user=f"{uid}:{gid}",
-        outside=urlsplit(settings.server).port or 443,
+        outside=settings.port,
         inside=PORT,
         processes=PROCESSES,
         stop=STOP_SECONDS,
