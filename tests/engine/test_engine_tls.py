@@ -63,7 +63,7 @@ def describe(error: BaseException) -> SiteFailure:
 def served(tmp_path: Path) -> Any:
     paths = certificate(tmp_path)
     keys = {"a": generate_key(tmp_path / "a.pem")}
-    transport = FlowerTransport("127.0.0.1", 0, keys, tmp_path / "spool", ssl=paths)
+    transport = FlowerTransport("127.0.0.1", 0, keys, tmp_path / "spool", tls=paths)
     yield transport, LinkSettings(transport.address, "a", tmp_path / "a.pem", paths.certificate)
     transport.close()
 

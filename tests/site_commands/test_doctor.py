@@ -30,7 +30,7 @@ def served(scratch: Path, tmp_path: Path) -> Iterator[Any]:
     key = generate_key(scratch / "key.pem")
     pem = certificates(tmp_path, valid_days=5)
     tls = ServerCertificate(pem["certificate"], pem["key"])
-    transport = FlowerTransport("127.0.0.1", 0, {"a": key}, tmp_path / "spool", ssl=tls)
+    transport = FlowerTransport("127.0.0.1", 0, {"a": key}, tmp_path / "spool", tls=tls)
     yield SimpleNamespace(server=f"https://{transport.address}", ca=pem["ca"], transport=transport)
     transport.close()
 

@@ -118,7 +118,7 @@ def _listen(
         folder=folder.server / "spool",
         wire=settings.wire,
         heartbeat_seconds=settings.heartbeat,
-        ssl=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
+        tls=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
     )
 
 

@@ -11,9 +11,10 @@ import errno
 import logging
 import shutil
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,16 @@ import nbfed_site.link  # noqa: F401 (before flwr: it keeps Flower from calling 
 # isort: split
 import uvicorn
 from flwr.app import ArrayRecord, RecordDict
-from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, StorageFull
+from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, SettingsInvalid, StorageFull
 from nbfed_site.link.pack import Slot, Wire, chunks_of, slots_json
 from nbfed_site.link.records import Run, content_of, objects_of
 
 from .flower_desk import SiteDesk
 from .flower_server import FleetApp
+from .gate import Gate
 from .object_store import SpillingStore
 from .port import Event, Replied
+from .reception import Limits, Reception
 from .run_file import RunFile
 
 _PULSE_SECONDS = 0.5
@@ -46,6 +49,12 @@ class ServerCertificate:
 
     certificate: Path
     key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """TLS that asks for no client certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +80,42 @@ class FlowerTransport:
         *,
         wire: Wire = "fp32",
         heartbeat_seconds: float = 5.0,
-        ssl: ServerCertificate | None = None,
+        tls: ServerCertificate | None = None,
+        gate: Gate | None = None,
+        observe: Callable[[Event], None] = lambda event: None,
+        turned_away: Callable[[str, str, int], None] = lambda address, reason, count: None,
+        limits: Limits | None = None,
     ) -> None:
         """Listen, and serve from a thread of its own.
 
         Args:
             port: 0 for any free one.
-            site_keys: public key (PEM) of each site, by name; nobody else is let in.
+            site_keys: public key (PEM) of each site, by name; :meth:`admit` lets more in.
             folder: for array bytes under way; emptied at the start and removed at the end.
             wire: precision of float32 arrays on their way to the sites.
             heartbeat_seconds: as the sites have it; a site silent for four of these is lost.
+            gate: for mutual TLS; None for sites on this machine, or behind ``tls`` alone.
+            observe: told every event at once, from the server's threads.
+            turned_away: told the address, the reason and the number of connections that TLS refused.
 
         Raises:
             PortInUse: the port is taken.
             CannotConnect: there is no such address.
+            SettingsInvalid: the certificate cannot be used.
         """
+        context = _context(gate or tls)
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
         self._folder, self._wire = folder, wire
-        self._desk = SiteDesk(SpillingStore(folder, len(site_keys) + 1), site_keys, heartbeat_seconds)
-        self._app = FleetApp(self._desk)
+        self._desk = SiteDesk(SpillingStore(folder, 1), heartbeat_seconds, observe)
+        for site, key in site_keys.items():
+            self._desk.admit(site, key)
+        self._app = FleetApp(self._desk, gate)
         self._pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
         self._outgoing: _Outgoing | None = None
         self._closed = threading.Event()
-        self._server = uvicorn.Server(_configuration(self._app, ssl))
+        self._server = Reception(_configuration(self._app), context, turned_away, limits)
         self._server.config.load()
         self._loop = self._server.config.get_loop_factory()()  # type: ignore[misc]
         self._threads = [
@@ -105,8 +125,22 @@ class FlowerTransport:
         for thread in self._threads:
             thread.start()
 
+    def admit(self, site: str, key: bytes) -> None:
+        """Let a site in that has this public key (PEM)."""
+        self._desk.admit(site, key)
+
+    def expel(self, site: str) -> None:
+        """Take back what a site was asked, and answer it no more: its key is worth nothing from now on."""
+        self._ring(self._desk.expel(site))
+
+    def heard_seconds(self) -> dict[str, float]:
+        """For how long each site that was ever heard of has been silent."""
+        return self._desk.heard_seconds()
+
     def send(self, task: RoundInput, sites: Sequence[str]) -> None:
         """Queue ``task`` for each of ``sites`` (its arrays are stored once). Returns at once.
+
+        A site that was expelled meanwhile is left out; it was told to be lost.
 
         Raises:
             CannotConnect: a site has never joined.
@@ -135,7 +169,8 @@ class FlowerTransport:
         """Free everything; tell sites to end where the run is ``over``, else they look out for a server."""
         if self._closed.is_set():
             return
-        present = [site for site, member in self._desk.members.items() if member.present and over]
+        members = list(self._desk.members.values())
+        present = [member.site for member in members if member.present and over]
         self._desk.withdraw(lambda sent: True)
         self.send(RoundInput("stop", "stop"), present)
         deadline = time.monotonic() + _STOP_SECONDS
@@ -143,7 +178,7 @@ class FlowerTransport:
             time.sleep(0.01)
         self._desk.closing = True
         self._closed.set()
-        for member in self._desk.members.values():
+        for member in members:
             self._ring(member.node_id)
         self._server.should_exit = True
         for thread in self._threads:
@@ -197,8 +232,9 @@ class FlowerTransport:
             self._desk.store.release(self._outgoing.object_id)
             self._outgoing = None
 
-    def _ring(self, node_id: int) -> None:
-        self._loop.call_soon_threadsafe(self._app.ring, node_id)
+    def _ring(self, node_id: int | None) -> None:
+        if node_id is not None:
+            self._loop.call_soon_threadsafe(self._app.ring, node_id)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -222,7 +258,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotConnect(f"The address cannot be listened on: {error}", where=where) from error
 
 
-def _configuration(app: FleetApp, ssl: ServerCertificate | None) -> uvicorn.Config:
+def _context(door: Gate | ServerCertificate | None) -> ssl.SSLContext | None:
+    if door is None:
+        return None
+    try:
+        return door.context()
+    except OSError as error:
+        what = f"Certificate and key cannot be used: {error}."
+        raise SettingsInvalid(what, where=f"{door.certificate}, {door.key}") from error
+
+
+def _configuration(app: FleetApp) -> uvicorn.Config:
     for name in ("flwr", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return uvicorn.Config(
@@ -234,6 +280,4 @@ def _configuration(app: FleetApp, ssl: ServerCertificate | None) -> uvicorn.Conf
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
-        ssl_certfile=ssl.certificate if ssl else None,
-        ssl_keyfile=ssl.key if ssl else None,
     )

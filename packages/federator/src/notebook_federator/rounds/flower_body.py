@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbfed_site.contracts import canonical_json
 from nbfed_site.link.pack import CHUNK_BYTES
 
+from .gate import Page, Visitor
 from .run_file import RunFile
 
 PIECE_BYTES = 1 << 20
 IDLE_SECONDS = 60.0
+_PAGE_BYTES = 1 << 16
+_PAGE_SECONDS = 20.0
 _FIELD_BYTES = 1 << 16
 _CONTENT_TAG = 0x22
 
@@ -36,9 +40,11 @@ class Call:
 
     name: str
     key: bytes
-    instance: str
-    versions: str
     length: int
+    instance: str = ""
+    versions: str = ""
+    slice_digest: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +65,31 @@ def answer_length(answer: Answer) -> int:
     return len(answer)
 
 
-async def send_answer(send: Send, status: int, answer: Answer) -> None:
-    kind = b"application/protobuf" if status == 200 else b"text/plain; charset=utf-8"
+def kind_of(status: int) -> bytes:
+    """The content type of a Fleet call's answer."""
+    return b"application/protobuf" if status == 200 else b"text/plain; charset=utf-8"
+
+
+async def send_answer(send: Send, status: int, kind: bytes, answer: Answer) -> None:
+    """Send an answer whole; one that its asker does not read ends with TimeoutError."""
     headers = [(b"content-type", kind), (b"content-length", str(answer_length(answer)).encode())]
     if status in (408, 411, 413):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if isinstance(answer, bytes):
-        await send({"type": "http.response.body", "body": answer})
+        await _send_piece(send, answer, False)
         return
-    await send({"type": "http.response.body", "body": answer.opening, "more_body": True})
+    await _send_piece(send, answer.opening, True)
     start, length = answer.position * CHUNK_BYTES, answer.file.length_at(answer.position)
     for done in range(0, length, PIECE_BYTES):
         size = min(PIECE_BYTES, length - done)
         piece = await asyncio.to_thread(os.pread, answer.file.descriptor, size, start + done)
-        await send({"type": "http.response.body", "body": piece, "more_body": done + size < length})
+        await _send_piece(send, piece, done + size < length)
+
+
+async def _send_piece(send: Send, piece: bytes, more: bool) -> None:
+    async with asyncio.timeout(IDLE_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 async def body_of(receive: Receive) -> AsyncIterator[bytes]:
@@ -86,6 +102,24 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
             raise Refusal(499, "gone")
         more = event.get("more_body", False)
         yield event.get("body", b"")
+
+
+async def answer_page(
+    page: Page, visitor: Visitor | None, scope: Scope, receive: Receive
+) -> tuple[int, bytes]:
+    """Read the request of a page, and have it answered: the status, and JSON."""
+    if scope["method"] != page.method:
+        raise Refusal(404, "not found")
+    if visitor is None or visitor.role != page.role:
+        raise Refusal(403, f"this is for the certificate of a {page.role}")
+    data = b""
+    async with asyncio.timeout(_PAGE_SECONDS):
+        async for piece in body_of(receive):
+            data += piece
+            if len(data) > _PAGE_BYTES:
+                raise Refusal(413, "too large")
+    status, value = await asyncio.to_thread(page.answer, visitor, data)
+    return status, canonical_json(value)
 
 
 async def hangs_up(receive: Receive) -> None:

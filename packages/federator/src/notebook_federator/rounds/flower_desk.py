@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flwr.app import RecordDict
@@ -16,6 +16,7 @@ from nbfed_site.contracts import (
     StorageFull,
     VersionSkew,
 )
+from nbfed_site.contracts import SiteState as Standing
 from nbfed_site.link.fleet import VERSIONS
 from nbfed_site.link.records import parcel
 
@@ -23,7 +24,7 @@ from .flower_body import Call
 from .flower_replies import Member, Sent, read_reply
 from .flower_state import SiteState, add_site, start_run, task_metadata
 from .object_store import SpillingStore
-from .port import Event, Failed, Joined, Lost, Received, Replied
+from .port import Event, Failed, Joined, Lost, Progressed, Received, Replied
 from .run_file import RunFile
 from .uploads import Upload
 
@@ -34,21 +35,67 @@ _RUN_ALIVE_SECONDS = 10.0
 class SiteDesk:
     """Keeps the books for one transport; used by the server's thread and the round loop's."""
 
-    def __init__(self, store: SpillingStore, keys: Mapping[str, bytes], heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        store: SpillingStore,
+        heartbeat_seconds: float,
+        observe: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self.store = store
         self.state = SiteState(store)
         self.closing = False
+        self._observe = observe
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._silence = _MISSED_HEARTBEATS * heartbeat_seconds
         self._run_id, self._flower_task = start_run(self.state)
         self._run_alive_at = time.monotonic()
-        self.members = {site: Member(site, add_site(self.state, site, key)) for site, key in keys.items()}
-        self._by_key = {key: self.members[site] for site, key in keys.items()}
-        self._by_node = {member.node_id: member for member in self.members.values()}
+        self.members: dict[str, Member] = {}
+        self._by_key: dict[bytes, Member] = {}
+        self._by_node: dict[int, Member] = {}
+        self._nodes: dict[bytes, int] = {}
         self._sent: dict[str, Sent] = {}
         self._sessions: dict[str, Sent] = {}
         self._replies: dict[tuple[str, str], str] = {}
+
+    # Who belongs to the federation.
+
+    def admit(self, site: str, key: bytes) -> None:
+        """Let a site in that has this public key (PEM), and by no other key; a key is one site's alone."""
+        with self._lock:
+            if (holder := self._by_key.get(key)) is not None:
+                if holder.site == site:
+                    return
+                self.expel(holder.site)
+            self.expel(site)
+            if key not in self._nodes:
+                self._nodes[key] = add_site(self.state, site, key)
+            member = Member(site, key, self._nodes[key])
+            self.members[site] = self._by_key[key] = self._by_node[member.node_id] = member
+            self.store.spares = len(self.members) + 1
+
+    def expel(self, site: str) -> int | None:
+        """Take back a site's tasks and know its key no more; its node id, None where it was no member."""
+        with self._lock:
+            member = self.members.pop(site, None)
+            if member is None:
+                return None
+            self.withdraw(lambda sent: sent.member is member)
+            self._gone(member)
+            del self._by_key[member.key], self._by_node[member.node_id]
+            self.state.deactivate_node(member.node_id)
+            self.store.spares = len(self.members) + 1
+            return member.node_id
+
+    def heard_seconds(self) -> dict[str, float]:
+        """For how long each site that was ever heard of has been silent."""
+        now = time.monotonic()
+        with self._lock:
+            return {site: now - member.heard_at for site, member in self.members.items() if member.heard_at}
+
+    def _tell(self, event: Event) -> None:
+        self._events.put(event)
+        self._observe(event)
 
     # What the round loop does.
 
@@ -61,14 +108,16 @@ class SiteDesk:
         except queue.Empty:
             return
 
-    def post(self, task: RoundInput, site: str, content: RecordDict) -> int:
-        """Put a message into a site's tray; its node id.
+    def post(self, task: RoundInput, site: str, content: RecordDict) -> int | None:
+        """Put a message into a site's tray; its node id, None where it was expelled meanwhile.
 
         Raises:
             CannotConnect: the site has never joined.
         """
         with self._lock:
-            member = self.members[site]
+            member = self.members.get(site)
+            if member is None:
+                return None
             self.withdraw(lambda sent: sent.member is member and sent.task.task_id == task.task_id)
             message = parcel(task_metadata(task, member.node_id, self._run_id), content)
             session = self.state.start_session(self._run_id)
@@ -119,30 +168,48 @@ class SiteDesk:
 
     # What the server does, call by call.
 
-    def knows(self, key: bytes) -> bool:
-        """Whether a site has this public key."""
-        return key in self._by_key
+    def knows(self, key: bytes, site: str | None = None) -> bool:
+        """Whether a site, or that very site, has this public key."""
+        member = self._by_key.get(key)
+        return member is not None and site in (None, member.site)
 
     def skewed(self, key: bytes, versions: str) -> None:
         """Report a site with other versions, as a failure outside any task."""
-        site = self._by_key[key].site
-        what = f"Site {site} runs {versions}, but the server runs {VERSIONS}."
-        hint = "give the site the image that was built together with the server's"
-        self._events.put(Failed(site, "", SiteFailure(VersionSkew.code, what, hint=hint)))
+        self._turned_away(key, f"runs {versions}, but the server runs {VERSIONS}")
+
+    def strayed(self, key: bytes) -> None:
+        """Report a site with another slice, as a failure outside any task."""
+        self._turned_away(key, "runs another slice than the federation's")
+
+    def _turned_away(self, key: bytes, how: str) -> None:
+        with self._lock:
+            member = self._by_key.get(key)
+            if member is not None and member.complaint != how:
+                member.complaint = how
+                what = f"Site {member.site} {how}."
+                hint = "give the site the kit and image that belong to the server's"
+                self._tell(Failed(member.site, "", SiteFailure(VersionSkew.code, what, hint=hint)))
 
     def heard(self, call: Call) -> None:
-        """Count a call, and notice a site that is back."""
+        """Count a call, notice a site that is back, and take in where it says it stands."""
         with self._lock:
-            member = self._by_key[call.key]
-            member.heard_at = time.monotonic()
+            member = self._by_key.get(call.key)
+            if member is None:
+                return
+            member.heard_at, member.complaint = time.monotonic(), ""
             member.up += call.length
             if call.name not in ("activate-node", "deactivate-node"):
                 self._here(member)
+            if call.state and call.state != member.state:
+                member.state = call.state
+                if (state := Standing.from_header(call.state)) is not None:
+                    self._tell(Progressed(member.site, state))
 
     def answered(self, call: Call, down: int) -> None:
         """Count the bytes of an answer."""
         with self._lock:
-            self._by_key[call.key].down += down
+            if (member := self._by_key.get(call.key)) is not None:
+                member.down += down
 
     def waiting(self, node_id: int) -> bool:
         """Whether a call for messages has to be answered now."""
@@ -151,7 +218,9 @@ class SiteDesk:
     def activated(self, node_id: int, instance: str) -> None:
         """A new process of a site has none of the tasks that were sent to the old one."""
         with self._lock:
-            member = self._by_node[node_id]
+            member = self._by_node.get(node_id)
+            if member is None:
+                return
             if instance != member.instance:
                 member.instance = instance
                 member.present = False
@@ -161,17 +230,18 @@ class SiteDesk:
     def left(self, node_id: int) -> None:
         """A site said goodbye."""
         with self._lock:
-            self._gone(self._by_node[node_id])
+            if (member := self._by_node.get(node_id)) is not None:
+                self._gone(member)
 
     def _here(self, member: Member) -> None:
         if not member.present and member.instance:
             member.present = True
-            self._events.put(Joined(member.site, member.instance))
+            self._tell(Joined(member.site, member.instance))
 
     def _gone(self, member: Member) -> None:
         if member.present:
             member.present = False
-            self._events.put(Lost(member.site))
+            self._tell(Lost(member.site))
 
     def confirmed(self, node_id: int, message_id: str) -> None:
         """A site has read its task whole."""
@@ -180,7 +250,7 @@ class SiteDesk:
             if sent is None or sent.member.node_id != node_id or message_id in self.state.confirmed:
                 return
             self.state.confirmed.add(message_id)
-            self._events.put(Received(sent.member.site, sent.task.task_id))
+            self._tell(Received(sent.member.site, sent.task.task_id))
 
     def replying(self, node_id: int, request: Any, answer: Any) -> None:
         """A site announced a reply; note what of it is missing."""
@@ -229,7 +299,7 @@ class SiteDesk:
             site, task_id = sent.member.site, sent.task.task_id
             what = f"The server could not write the reply of site {site}: {error.strerror or error}."
             hint = f"free disk space below {self.store.folder}, then resume the run"
-            self._events.put(Failed(site, task_id, SiteFailure(StorageFull.code, what, hint=hint)))
+            self._tell(Failed(site, task_id, SiteFailure(StorageFull.code, what, hint=hint)))
 
     def _complete(self, sent: Sent) -> None:
         """Report a reply of which nothing is missing."""
@@ -238,7 +308,7 @@ class SiteDesk:
         self._forget(next(key for key, other in self._sent.items() if other is sent))
         if not self._sessions:
             self.state.delete_sessions_in_run(self._run_id)
-        self._events.put(self._read(sent))
+        self._tell(self._read(sent))
 
     def _read(self, sent: Sent) -> Event:
         """Turn a complete reply into an event; only its arrays stay in the store."""

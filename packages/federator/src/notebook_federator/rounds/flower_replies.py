@@ -22,13 +22,19 @@ from .spooled import SpooledArrays
 
 @dataclass(slots=True)
 class Member:
-    """One site. ``down`` and ``up`` count bytes since the start."""
+    """One site. ``down`` and ``up`` count bytes since the start.
+
+    ``state`` is the last that it said of itself; ``complaint`` says why its calls are refused now.
+    """
 
     site: str
+    key: bytes
     node_id: int
     instance: str = ""
     present: bool = False
     heard_at: float = 0.0
+    state: str = ""
+    complaint: str = ""
     down: int = 0
     up: int = 0
 

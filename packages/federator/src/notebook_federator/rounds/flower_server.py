@@ -15,6 +15,7 @@ Touches of Flower that are not its public API:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -30,6 +31,7 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from nbfed_site.contracts import NbfedError
 from nbfed_site.link.fleet import INSTANCE_HEADER, VERSION_HEADER, VERSIONS, varint
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
@@ -43,12 +45,15 @@ from .flower_body import (
     Scope,
     Send,
     answer_length,
+    answer_page,
     body_of,
     hangs_up,
+    kind_of,
     object_fields,
     send_answer,
 )
 from .flower_desk import SiteDesk
+from .gate import Gate, Visitor
 from .object_store import SpillingStore
 from .uploads import Upload
 
@@ -56,7 +61,11 @@ HOLD_SECONDS = 8.0
 CALL_BYTES = 8 << 20
 OBJECT_BYTES = CHUNK_BYTES + (1 << 20)
 _INLINE_BYTES = 1 << 16
-_NAME_LENGTH = 64
+_TEXT_LENGTH = 200
+_CERTIFICATES = 1024
+
+SLICE_HEADER = "nbfed-slice"
+STATE_HEADER = "nbfed-state"
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +84,9 @@ REQUESTS: Mapping[str, Any] = {
 class FleetApp:
     """The ASGI application."""
 
-    def __init__(self, desk: SiteDesk) -> None:
-        self._desk = desk
+    def __init__(self, desk: SiteDesk, gate: Gate | None = None) -> None:
+        self._desk, self._gate = desk, gate
+        self._identify = functools.lru_cache(_CERTIFICATES)(gate.identify) if gate else None
         self._bells: dict[int, asyncio.Event] = {}
         factory = SimpleNamespace(state=lambda: desk.state)
         self._app = SimpleNamespace(state=SimpleNamespace(linkstate_factory=factory))
@@ -90,8 +100,14 @@ class FleetApp:
         if scope["type"] != "http":
             return
         answer: Answer
+        kind = b""
         try:
-            status, answer = 200, await self._answer(scope, receive)
+            visitor = self._visitor(scope)
+            if self._gate is not None and (page := self._gate.pages.get(scope["path"])) is not None:
+                status, answer = await answer_page(page, visitor, scope, receive)
+                kind = b"application/json"
+            else:
+                status, answer = 200, await self._answer(scope, receive, visitor)
         except Refusal as refusal:
             status, answer = refusal.status, str(refusal).encode()
         except FlowerError as error:
@@ -103,23 +119,35 @@ class FleetApp:
         except Exception:
             _log.exception("a Fleet call failed")
             status, answer = 500, b"internal error"
-        await send_answer(send, status, answer)
-        if isinstance(answer, Chunk):
-            self._desk.store.drop(answer.file)
+        try:
+            await send_answer(send, status, kind or kind_of(status), answer)
+        finally:
+            if isinstance(answer, Chunk):
+                self._desk.store.drop(answer.file)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        call = self._admit(scope)
+    def _visitor(self, scope: Scope) -> Visitor | None:
+        """Who the caller is by its certificate; None where none is asked for."""
+        if self._identify is None:
+            return None
+        try:
+            return self._identify(scope["state"]["certificate"])
+        except NbfedError as error:
+            raise Refusal(403, error.what) from error
+
+    async def _answer(self, scope: Scope, receive: Receive, visitor: Visitor | None) -> Answer:
+        call = self._admit(scope, visitor)
         if call.name == "push-object":
             return await self._take_object(call, scope, receive)
         pieces = [piece async for piece in body_of(receive)]
         request = self._checked(call, scope, b"".join(pieces))
         if call.name == "pull-messages":
             await self._wait(request.node.node_id, receive)
+            self._check_member(call.key, visitor)
         answer = self._handle(call, request)
         self._desk.answered(call, answer_length(answer))
         return answer
 
-    def _admit(self, scope: Scope) -> Call:
+    def _admit(self, scope: Scope, visitor: Visitor | None) -> Call:
         """Turn away what can be judged by its headers alone."""
         room, _, name = scope["path"].rpartition("/")
         if room != "/v1/fleet" or scope["method"] != "POST" or name not in REQUESTS:
@@ -134,16 +162,31 @@ class FleetApp:
             key = b64decode(headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, b""), validate=True)
         except NotBase64:
             key = b""
-        if not self._desk.knows(key):
-            raise Refusal(403, "unknown key")
-        instance = headers.get(INSTANCE_HEADER, b"").decode("latin-1")[:_NAME_LENGTH]
+        self._check_member(key, visitor)
+
+        def text(name: str) -> str:
+            return cast(bytes, headers.get(name, b"")).decode("latin-1")[:_TEXT_LENGTH]
+
         return Call(
             name,
             key,
-            instance,
-            headers.get(VERSION_HEADER, b"?").decode("latin-1")[:_NAME_LENGTH],
             int(length),
+            instance=text(INSTANCE_HEADER),
+            versions=text(VERSION_HEADER),
+            slice_digest=text(SLICE_HEADER),
+            state=text(STATE_HEADER),
         )
+
+    def _check_member(self, key: bytes, visitor: Visitor | None) -> None:
+        """One key for the certificate, for Flower's header, and for the member of that name."""
+        if visitor is not None and visitor.role != "site":
+            raise Refusal(403, "this certificate is not a site's")
+        if visitor is not None and visitor.public_key_pem != key:
+            raise Refusal(403, "another key than the certificate's")
+        if self._desk.knows(key, None if visitor is None else visitor.site):
+            return
+        reason = self._gate.why_not(visitor) if self._gate and visitor else ""
+        raise Refusal(403, reason or "unknown key")
 
     def _checked(self, call: Call, scope: Scope, data: bytes) -> Any:
         """The request, once Flower's node authentication has passed it."""
@@ -154,8 +197,11 @@ class FleetApp:
             raise Refusal(400, "not the protobuf message of this call") from error
         authenticate_node(Request({**scope, "app": self._app, "state": {"protobuf_request": request}}))
         if call.versions != VERSIONS:
-            self._desk.skewed(call.key, call.versions)
+            self._desk.skewed(call.key, call.versions or "versions that it does not name")
             raise Refusal(426, VERSIONS)
+        if self._gate is not None and call.slice_digest != self._gate.slice_digest:
+            self._desk.strayed(call.key)
+            raise Refusal(426, f"the slice {self._gate.slice_digest}")
         self._desk.heard(call)
         return request
 

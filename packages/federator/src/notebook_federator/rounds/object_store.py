@@ -39,14 +39,14 @@ class _Entry:
 class SpillingStore(ObjectStore):
     """Keeps small objects in memory and array chunks in files below ``folder``.
 
-    Up to ``spares`` files that nobody uses are kept for the next runs.
+    Up to ``spares`` files that nobody uses are kept for the next runs; it may be changed at any time.
     """
 
     def __init__(self, folder: Path, spares: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.run"):
             leftover.unlink()
-        self.folder, self._spares = folder, spares
+        self.folder, self.spares = folder, spares
         self._spare: list[RunFile] = []
         self._numbers = itertools.count()
         self._entries: dict[str, _Entry] = {}
@@ -140,7 +140,7 @@ class SpillingStore(ObjectStore):
             if file.users > 0:
                 return
             self._spare.append(file)
-            if len(self._spare) > self._spares:
+            while len(self._spare) > self.spares:
                 self._spare.pop(0).remove()
 
     def put_filled(self, run: Run, content: bytes, file: RunFile) -> None:
