@@ -18,9 +18,9 @@ from nbfed_site.link import generate_key
 from nbfed_site.link.courier import Courier
 from nbfed_site.link.fleet import FleetClient
 from notebook_federator.federation.authority import Authority, identity
+from notebook_federator.rounds.entrance import Limits
 from notebook_federator.rounds.flower import FlowerTransport
-from notebook_federator.rounds.gate import Gate, Page
-from notebook_federator.rounds.reception import Limits
+from notebook_federator.rounds.mutual_tls import MutualTls, Page
 
 SLICE = "sha256:" + "5" * 64
 NOW = datetime.now(UTC)
@@ -80,7 +80,7 @@ class Office:
 
 @dataclass
 class Served:
-    """A transport with a gate, in front of members that come and go."""
+    """A transport behind mutual TLS, in front of members that come and go."""
 
     office: Office
     limits: Limits = field(default_factory=Limits)
@@ -90,7 +90,7 @@ class Served:
     observed: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        gate = Gate(
+        mutual = MutualTls(
             certificate=self.office.file("server", ".pem"),
             key=self.office.file("server", ".key"),
             authority=self.office.file("authority", ".pem"),
@@ -105,7 +105,7 @@ class Served:
             {},
             self.office.folder / "spool",
             heartbeat_seconds=0.5,
-            gate=gate,
+            mutual=mutual,
             observe=self.observed.append,
             turned_away=lambda *told: self.turned_away.append(told),
             limits=self.limits,

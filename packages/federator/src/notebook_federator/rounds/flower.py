@@ -29,12 +29,12 @@ from nbfed_site.contracts import CannotConnect, PortInUse, RoundInput, SettingsI
 from nbfed_site.link.pack import Slot, Wire, chunks_of, slots_json
 from nbfed_site.link.records import Run, content_of, objects_of
 
+from .entrance import Entrance, Limits
 from .flower_desk import SiteDesk
 from .flower_server import FleetApp
-from .gate import Gate
+from .mutual_tls import MutualTls
 from .object_store import SpillingStore
 from .port import Event, Replied
-from .reception import Limits, Reception
 from .run_file import RunFile
 
 _PULSE_SECONDS = 0.5
@@ -81,7 +81,7 @@ class FlowerTransport:
         wire: Wire = "fp32",
         heartbeat_seconds: float = 5.0,
         tls: ServerCertificate | None = None,
-        gate: Gate | None = None,
+        mutual: MutualTls | None = None,
         observe: Callable[[Event], None] = lambda event: None,
         turned_away: Callable[[str, str, int], None] = lambda address, reason, count: None,
         limits: Limits | None = None,
@@ -94,7 +94,7 @@ class FlowerTransport:
             folder: for array bytes under way; emptied at the start and removed at the end.
             wire: precision of float32 arrays on their way to the sites.
             heartbeat_seconds: as the sites have it; a site silent for four of these is lost.
-            gate: for mutual TLS; None for sites on this machine, or behind ``tls`` alone.
+            mutual: certificates on both sides; None for sites on this machine, or behind ``tls`` alone.
             observe: told every event at once, from the server's threads.
             turned_away: told the address, the reason and the number of connections that TLS refused.
 
@@ -103,7 +103,7 @@ class FlowerTransport:
             CannotConnect: there is no such address.
             SettingsInvalid: the certificate cannot be used.
         """
-        context = _context(gate or tls)
+        context = _context(mutual or tls)
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
@@ -111,11 +111,11 @@ class FlowerTransport:
         self._desk = SiteDesk(SpillingStore(folder, 1), heartbeat_seconds, observe)
         for site, key in site_keys.items():
             self._desk.admit(site, key)
-        self._app = FleetApp(self._desk, gate)
+        self._app = FleetApp(self._desk, mutual)
         self._pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
         self._outgoing: _Outgoing | None = None
         self._closed = threading.Event()
-        self._server = Reception(_configuration(self._app), context, turned_away, limits)
+        self._server = Entrance(_configuration(self._app), context, turned_away, limits)
         self._server.config.load()
         self._loop = self._server.config.get_loop_factory()()  # type: ignore[misc]
         self._threads = [
@@ -258,7 +258,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotConnect(f"The address cannot be listened on: {error}", where=where) from error
 
 
-def _context(door: Gate | ServerCertificate | None) -> ssl.SSLContext | None:
+def _context(door: MutualTls | ServerCertificate | None) -> ssl.SSLContext | None:
     if door is None:
         return None
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from nbfed_site.contracts import canonical_json
 from nbfed_site.link.pack import CHUNK_BYTES
 
-from .gate import Page, Visitor
+from .mutual_tls import Page, Visitor
 from .run_file import RunFile
 
 PIECE_BYTES = 1 << 20

@@ -53,7 +53,7 @@ from .flower_body import (
     send_answer,
 )
 from .flower_desk import SiteDesk
-from .gate import Gate, Visitor
+from .mutual_tls import MutualTls, Visitor
 from .object_store import SpillingStore
 from .uploads import Upload
 
@@ -84,9 +84,9 @@ REQUESTS: Mapping[str, Any] = {
 class FleetApp:
     """The ASGI application."""
 
-    def __init__(self, desk: SiteDesk, gate: Gate | None = None) -> None:
-        self._desk, self._gate = desk, gate
-        self._identify = functools.lru_cache(_CERTIFICATES)(gate.identify) if gate else None
+    def __init__(self, desk: SiteDesk, mutual: MutualTls | None = None) -> None:
+        self._desk, self._mutual = desk, mutual
+        self._identify = functools.lru_cache(_CERTIFICATES)(mutual.identify) if mutual else None
         self._bells: dict[int, asyncio.Event] = {}
         factory = SimpleNamespace(state=lambda: desk.state)
         self._app = SimpleNamespace(state=SimpleNamespace(linkstate_factory=factory))
@@ -103,7 +103,7 @@ class FleetApp:
         kind = b""
         try:
             visitor = self._visitor(scope)
-            if self._gate is not None and (page := self._gate.pages.get(scope["path"])) is not None:
+            if self._mutual is not None and (page := self._mutual.pages.get(scope["path"])) is not None:
                 status, answer = await answer_page(page, visitor, scope, receive)
                 kind = b"application/json"
             else:
@@ -185,7 +185,7 @@ class FleetApp:
             raise Refusal(403, "another key than the certificate's")
         if self._desk.knows(key, None if visitor is None else visitor.site):
             return
-        reason = self._gate.why_not(visitor) if self._gate and visitor else ""
+        reason = self._mutual.why_not(visitor) if self._mutual and visitor else ""
         raise Refusal(403, reason or "unknown key")
 
     def _checked(self, call: Call, scope: Scope, data: bytes) -> Any:
@@ -199,9 +199,9 @@ class FleetApp:
         if call.versions != VERSIONS:
             self._desk.skewed(call.key, call.versions or "versions that it does not name")
             raise Refusal(426, VERSIONS)
-        if self._gate is not None and call.slice_digest != self._gate.slice_digest:
+        if self._mutual is not None and call.slice_digest != self._mutual.slice_digest:
             self._desk.strayed(call.key)
-            raise Refusal(426, f"the slice {self._gate.slice_digest}")
+            raise Refusal(426, f"the slice {self._mutual.slice_digest}")
         self._desk.heard(call)
         return request
 

@@ -71,7 +71,7 @@ class Crowd:
         self._inside.pop(one, None)
 
 
-class Reception(uvicorn.Server):
+class Entrance(uvicorn.Server):
     """uvicorn's server with an entrance of its own.
 
     Args:
@@ -157,9 +157,9 @@ class Reception(uvicorn.Server):
 class Guest(HttpToolsProtocol):
     """HTTP on one connection whose certificate TLS has verified; what it is stands in ``scope["state"]``."""
 
-    def __init__(self, reception: Reception) -> None:
-        super().__init__(reception.config, reception.server_state, {})
-        self._reception = reception
+    def __init__(self, entrance: Entrance) -> None:
+        super().__init__(entrance.config, entrance.server_state, {})
+        self._entrance = entrance
         self._head: int | None = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -169,13 +169,13 @@ class Guest(HttpToolsProtocol):
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(True) if tls is not None else None
         self.app_state = {"certificate": certificate}
-        self._reception.guests.enter(self, certificate)
+        self._entrance.guests.enter(self, certificate)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
         self._unwatch()
-        self._reception.guests.leave(self)
+        self._entrance.guests.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -202,7 +202,7 @@ class Guest(HttpToolsProtocol):
 
     def _watch(self) -> None:
         if self._timer is None:
-            seconds = self._reception.limits.head_seconds
+            seconds = self._entrance.limits.head_seconds
             self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _unwatch(self) -> None:

@@ -42,7 +42,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class MutualTls:
     """Mutual TLS, and what becomes of those who pass it.
 
     Attributes:
