@@ -9,6 +9,7 @@ request's head so many seconds and bytes.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import time
@@ -115,6 +116,7 @@ class Entrance(uvicorn.Server):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._complaints.flush(math.inf)
         await super().shutdown(sockets)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
