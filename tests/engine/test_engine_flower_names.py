@@ -26,7 +26,6 @@ CALLS = [
     ("flwr.supercore.inflatable.inflatable_object", "get_object_tree", ("obj",)),
     ("flwr.supercore.inflatable.inflatable_object", "iterate_object_tree", ("tree",)),
     ("flwr.supercore.inflatable.inflatable_object", "no_object_id_recompute", ()),
-    ("flwr.supercore.primitives.asymmetric", "public_key_to_bytes", ("public_key",)),
     ("flwr.supercore.primitives.asymmetric", "sign_message", ("private_key", "message")),
     ("flwr.superlink.routers.fleet.node_auth", "authenticate_node", ("request",)),
     ("flwr.superlink.servicer.fleet.fleet_handlers", "activate_node", ("request", "state")),

@@ -94,8 +94,9 @@ def test_the_port_is_closed_to(who: str, federation: FederationFolder, tmp_path:
         "another federation": lambda: Authority.make("other", now).join_token("hospital-a", now).pem,
         "expired": lambda: authority.join_token("hospital-a", now - timedelta(days=31)).pem,
         "not yet": lambda: authority.join_token("hospital-a", now + timedelta(hours=49)).pem,
-        "the server": lambda: federation.certificate("server").read_bytes()
-        + federation.key("server").read_bytes(),
+        "the server": lambda: (
+            federation.certificate("server").read_bytes() + federation.key("server").read_bytes()
+        ),
     }[who]()
     with pytest.raises(ssl.SSLError):
         handshake(federation, saved(tmp_path / "client.pem", client) if client else None)

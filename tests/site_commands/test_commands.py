@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from nbfed_site.contracts import BadInput, SettingsInvalid, TaskRefused
-from nbfed_site.events import Narrator
+from nbfed_site.contracts import BadInput, SettingsInvalid, SiteState, TaskRefused
+from nbfed_site.events import Narrator, Standing
 from nbfed_site.link import generate_key, key_from_line, key_line
 from nbfed_site.program import Program
 from nbfed_site.scratch import Health, Scratch, ailment
@@ -164,3 +164,30 @@ def test_a_server_may_wish_for_parameters_but_not_for_folders(slice_folder: Path
     with pytest.raises(Exception, match="did not make 'net'"):
         own.prepare(0, {"rate": 0.5})
     assert own._names["rate"] == 0.2
+
+
+def test_a_site_says_where_it_stands() -> None:
+    standing, epoch = Standing(), {"phase": "train", "epoch": 2, "epochs": 3, "batch": 1, "batches": 9}
+    stages = []
+    for event, fields in [
+        ("connected", {}),
+        ("received", {"kind": "describe", "round": 0}),
+        ("preparing", {}),
+        ("progress", {**epoch, "phase": "prepare"}),
+        ("released", {"round": 0}),
+        ("replied", {}),
+        ("received", {"kind": "train", "round": 4}),
+        ("evaluating", {"round": 4}),
+        ("training", {"round": 4}),
+        ("progress", epoch),
+        ("disconnected", {}),
+        ("released", {"round": 4}),
+        ("replied", {}),
+    ]:
+        standing(event, fields)
+        stages.append(SiteState.from_header(standing.header()))
+    assert [state.stage for state in stages if state] == [
+        *("joined", "joined", "preparing", "preparing", "sending", "described", "described"),
+        *("evaluating", "training", "training", "training", "sending", "waiting"),
+    ]
+    assert stages[9] == stages[10] == SiteState("training", 4, 2, 3)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbfed_site.contracts import LedgerBroken, RoundInput, StorageFull
-from nbfed_site.receipts import Receipts, arrays_digest, verify
+from nbfed_site.keys import generate_key, private_key, sign
+from nbfed_site.receipts import Receipts, arrays_digest, is_sound, read_receipts
 
 TASK = RoundInput("t1", "train", 2)
 ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(3)}
@@ -37,20 +38,39 @@ def test_entries_are_chained_and_read_by_people(path: Path) -> None:
     assert entries[0]["at"] == "2026-11-23T14:00:00+00:00"
     assert entries[0]["arrays_digest"] == arrays_digest(ARRAYS)
     assert entries[2]["arrays_digest"] == ""
-    assert verify(path).hash == entries[2]["hash"]
+    assert read_receipts(path)[-1].hash == entries[2]["hash"]
 
 
 def test_a_restarted_site_goes_on_with_the_chain(path: Path) -> None:
     receipt = Receipts(path, now).record("received", TASK, None, {})
     assert receipt.sequence == 3
-    assert verify(path) == receipt
+    assert read_receipts(path)[-1] == receipt
+
+
+def test_signatures_tell_whose_record_it_is(tmp_path: Path) -> None:
+    own, other = generate_key(tmp_path / "own.pem"), generate_key(tmp_path / "other.pem")
+    key, path = private_key(tmp_path / "own.pem"), tmp_path / "receipts.jsonl"
+    receipts = Receipts(path, now, lambda text: sign(key, text.encode()))
+    receipts.note("approved", {"image": "study@sha256:1", "slice": "sha256:2"})
+    receipts.note("joined", {"kit": "sha256:3"})
+    receipts.record("received", TASK, ARRAYS, {"bytes": 32})
+    found = read_receipts(path, own)
+    assert [entry.event for entry in found] == ["approved", "joined", "received"]
+    assert [is_sound(entry, own) for entry in found] == [True] * 3
+    assert (found[0].task_id, found[0].kind, found[0].round, found[0].arrays_digest) == ("", "", 0, "")
+    with pytest.raises(LedgerBroken, match="line 1"):
+        read_receipts(path, other)
+    unsigned = Receipts(path, now).note("joined", {"kit": "sha256:4"})
+    assert read_receipts(path)[-1] == unsigned
+    with pytest.raises(LedgerBroken, match="line 4"):
+        read_receipts(path, own)
 
 
 def test_a_line_cut_off_by_a_crash_is_dropped(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
     with pytest.raises(LedgerBroken, match="not as they were written"):
-        verify(path)
+        read_receipts(path)
     assert Receipts(path, now).record("received", TASK, None, {}).sequence == 2
     path.write_bytes(b'{"sequence":0')
     assert Receipts(path, now).record("received", TASK, None, {}).sequence == 0
@@ -65,7 +85,7 @@ def test_any_changed_byte_is_found(path: Path, data) -> None:
     path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
     try:
         with pytest.raises(LedgerBroken):
-            verify(path)
+            read_receipts(path)
     finally:
         path.write_bytes(whole)
 
@@ -75,7 +95,7 @@ def test_removed_repeated_and_reordered_entries_are_found(path: Path, order: lis
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[position] for position in order))
     with pytest.raises(LedgerBroken, match="line"):
-        verify(path)
+        read_receipts(path)
     with pytest.raises(LedgerBroken):
         Receipts(path, now)
 

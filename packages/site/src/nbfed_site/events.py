@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, TextIO
 
-from .contracts import canonical_json
+from .contracts import SiteState, canonical_json
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 _SENTENCES = {
@@ -20,6 +20,8 @@ _SENTENCES = {
     "preparing": "Reading the data",
     "card": "Shown to the server, counts only: {samples} samples; unreadable {unreadable}",
     "unfit": "Not what the data contract asks for, so the coordinator decides: {what}",
+    "canary": "Trying a few batches, to tell how long a round takes here",
+    "evaluating": "Round {round}: evaluating",
     "training": "Round {round}: training",
     "progress": "Round {round}: {phase}, epoch {epoch} of {epochs}",
     "evaluated": "Round {round}: evaluated on {examples} samples",
@@ -63,3 +65,35 @@ class Narrator:
             self._last = text
             with suppress(OSError):
                 print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}  {text}", file=self._out, flush=True)
+
+
+class Standing:
+    """Where the site stands, by all that it tells; read by another thread than it is told in."""
+
+    def __init__(self) -> None:
+        self.state = SiteState("joined")
+
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Take an event in."""
+        self.state = state_after(self.state, event, fields)
+
+    def header(self) -> str:
+        """The state as one line of JSON."""
+        return self.state.header()
+
+
+def state_after(before: SiteState, event: str, fields: Mapping[str, Any]) -> SiteState:
+    """The state of a site that stood at ``before`` when ``event`` happened."""
+    number = fields.get("round", before.round)
+    match event:
+        case "preparing" | "training" | "evaluating":
+            return SiteState(event, number)
+        case "canary":
+            return SiteState("preparing", number)
+        case "progress" if fields["phase"] == "train":
+            return SiteState("training", number, fields["epoch"], fields["epochs"])
+        case "released" | "failed":
+            return SiteState("sending", number)
+        case "replied" | "dropped":
+            return SiteState("waiting" if number else "described", number)
+    return before if number == before.round else SiteState(before.stage, number)

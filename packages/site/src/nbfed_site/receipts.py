@@ -1,4 +1,4 @@
-"""A site's own record of what came in and what left, each entry chained to the one before."""
+"""A site's own record of what came in and what left: each entry signed, and chained to the one before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 from .contracts import (
     Array,
@@ -22,9 +21,13 @@ from .contracts import (
     canonical_json,
     json_digest,
 )
+from .contracts.policy import ReceiptEvent
+from .keys import is_signed
 
 _FIRST = "sha256:" + "0" * 64
 _CHUNK = 8 << 20
+
+Details = Mapping[str, str | int | float]
 
 
 class Receipts:
@@ -32,35 +35,48 @@ class Receipts:
 
     A last line that a power cut left unfinished is cut off; any other damage is refused.
 
+    Args:
+        sign: gives the signature of an entry's hash; without it entries stay unsigned.
+
     Raises:
         LedgerBroken: the file's chain does not hold.
     """
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sign: Callable[[str], str] = lambda text: "",
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         whole = path.read_bytes().rpartition(b"\n")[0]
         os.truncate(path, len(whole) + bool(whole))
-        self._path, self._now = path, now
-        self._last = verify(path)
+        self._path, self._now, self._sign = path, now, sign
+        found = read_receipts(path)
+        self._last = found[-1] if found else None
 
     def record(
-        self,
-        event: Literal["received", "released", "refused"],
-        task: RoundInput,
-        arrays: Arrays | None,
-        details: Mapping[str, str | int | float],
+        self, event: ReceiptEvent, task: RoundInput, arrays: Arrays | None, details: Details
     ) -> Receipt:
-        """Append one entry and wait until it is on disk.
+        """Append one entry about a task and wait until it is on disk.
 
         Raises:
             StorageFull: it cannot be written.
         """
+        arrays_are = arrays_digest(arrays) if arrays is not None else ""
+        return self._append(event, (task.task_id, task.kind, task.round, arrays_are), details)
+
+    def note(self, event: ReceiptEvent, details: Details) -> Receipt:
+        """Append one entry that is about no task, as :meth:`record` does."""
+        return self._append(event, ("", "", 0, ""), details)
+
+    def _append(self, event: ReceiptEvent, about: tuple[str, str, int, str], details: Details) -> Receipt:
         sequence, previous = (self._last.sequence + 1, self._last.hash) if self._last else (0, _FIRST)
         at = self._now().isoformat(timespec="seconds")
-        about = (task.task_id, task.kind, task.round, arrays_digest(arrays) if arrays is not None else "")
         receipt = Receipt(sequence, at, event, *about, dict(details), previous, "")
         receipt = replace(receipt, hash=_hash(receipt))
+        receipt = replace(receipt, signature=self._sign(receipt.hash))
         try:
             with self._path.open("ab") as file:
                 file.write(canonical_json(asdict(receipt)) + b"\n")
@@ -72,25 +88,32 @@ class Receipts:
         return receipt
 
 
-def verify(path: Path) -> Receipt | None:
-    """Check every entry of a receipts file; returns the last, None of an empty file.
+def read_receipts(path: Path, public_key: bytes | None = None) -> tuple[Receipt, ...]:
+    """All entries of a receipts file, each checked: the chain and, given ``public_key`` (PEM), signatures.
 
     Raises:
         LedgerBroken: an entry was changed, removed, added or cut; names its line.
     """
-    last: Receipt | None = None
+    found: list[Receipt] = []
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+        place = (number, found[-1].hash if found else _FIRST)
         try:
             receipt = Receipt(**json.loads(line))
-            sound = _hash(receipt) == receipt.hash and line == canonical_json(asdict(receipt)) + b"\n"
+            sound = is_sound(receipt, public_key) and line == canonical_json(asdict(receipt)) + b"\n"
         except (ValueError, TypeError):
             sound = False
-        if not sound or receipt.sequence != number or receipt.previous != (last.hash if last else _FIRST):
+        if not sound or (receipt.sequence, receipt.previous) != place:
             raise LedgerBroken(
                 "The receipts are not as they were written.", where=f"{path}, line {number + 1}"
             )
-        last = receipt
-    return last
+        found.append(receipt)
+    return tuple(found)
+
+
+def is_sound(receipt: Receipt, public_key: bytes | None = None) -> bool:
+    """Whether an entry's hash is that of its content; given ``public_key`` (PEM), also its signature."""
+    signed = public_key is None or is_signed(public_key, receipt.hash.encode(), receipt.signature)
+    return signed and receipt.hash == _hash(receipt)
 
 
 def _hash(receipt: Receipt) -> str:

@@ -21,6 +21,7 @@ from .contracts import (
 _PARTS: Mapping[TaskKind, frozenset[str]] = {
     "describe": frozenset({"card"}),
     "initialise": frozenset({"arrays"}),
+    "canary": frozenset({"arrays"}),
     "train": frozenset({"arrays", "evaluation", "validation"}),
     "evaluate": frozenset({"evaluation", "validation"}),
 }

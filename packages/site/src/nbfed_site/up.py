@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from .contracts import DataContract, ReleasePolicy
-from .events import Tell
+from .events import Standing, Tell
+from .keys import private_key, sign
 from .settings import Settings, made
 
 _GRACE_SECONDS = 10.0
@@ -38,10 +40,18 @@ def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> Non
         given["data_path"] = settings.data_path
     share = made(Partition, settings.partition) if settings.partition else None
     policy = made(ReleasePolicy, settings.policy)
-    program = Program(Path(settings.slice), given, share, lambda progress: tell("progress", asdict(progress)))
     contract = DataContract.from_json(settings.contract) if settings.contract else DataContract()
     data = (Path(settings.data_path) if settings.data_path else None, contract)
-    worker = Worker(program, policy, Receipts(Path(settings.receipts)), tell, settings.name, data=data)
+    standing = Standing()
+
+    def note(event: str, fields: Mapping[str, Any]) -> None:
+        standing(event, fields)
+        tell(event, fields)
+
+    program = Program(Path(settings.slice), given, share, lambda progress: note("progress", asdict(progress)))
+    key = private_key(Path(settings.key))
+    receipts = Receipts(Path(settings.receipts), sign=lambda text: sign(key, text.encode()))
+    worker = Worker(program, policy, receipts, note, settings.name, data=data)
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
@@ -59,11 +69,12 @@ def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> Non
         settings.name,
         Path(settings.key),
         certificates,
+        program.manifest.slice_digest,
         settings.wire,
         settings.heartbeat_seconds,
     )
     try:
-        link.run(connection, worker.handle, stop, tell, worker.describe, on_beat)
+        link.run(connection, worker.handle, stop, note, worker.describe, on_beat, standing.header)
     except Stopped:
         stop.set()
     if stop.is_set():

@@ -26,7 +26,7 @@ from .contracts import (
     derive_seed,
 )
 from .fit import card_misfits, misfits
-from .program import Program, describe_failure
+from .program import Program, Split, describe_failure
 from .receipts import Receipts
 from .release import release
 
@@ -68,7 +68,7 @@ class Worker:
             StorageFull: no receipt can be written.
         """
         about = {"task_id": task.task_id, "kind": task.kind, "round": task.round}
-        self._receipts.record("received", task, task.arrays, {"bytes": _size(task.arrays)})
+        came = self._receipts.record("received", task, task.arrays, {"bytes": _size(task.arrays)})
         try:
             output = self._do(task)
             output = release(output, self._card.arrays if self._card else (), self._policy)
@@ -80,16 +80,16 @@ class Worker:
         metrics = output.evaluation.metrics if output.evaluation else {}
         names = ", ".join(sorted({*output.metrics, *metrics}))
         sizes = {"bytes": _size(output.arrays), "examples": output.num_examples}
-        self._receipts.record("released", task, output.arrays, {**sizes, "metrics": names})
+        left = self._receipts.record("released", task, output.arrays, {**sizes, "metrics": names})
         self._events("released", about | sizes)
-        return output
+        return replace(output, receipts=(came, left))
 
     def describe(self, error: BaseException) -> SiteFailure:
         """What may leave about ``error`` under this site's policy."""
         return describe_failure(error, self._program.manifest, self._policy.allow_messages)
 
     def _do(self, task: RoundInput) -> RoundOutput:
-        if task.kind not in ("describe", "initialise", "train", "evaluate"):
+        if task.kind not in ("describe", "initialise", "canary", "train", "evaluate"):
             raise TaskRefused(f"This site knows no task {task.kind!r}.")
         seconds: dict[str, float] = {}
         output = RoundOutput(task.task_id, task.kind, task.round, seconds=seconds)
@@ -101,7 +101,10 @@ class Worker:
                 return replace(output, arrays=self._program.initial(int(task.config.get("seed", 0))))
         if task.arrays is None:
             raise TaskRefused(f"The {task.kind} task came without a model.")
+        if task.kind == "canary":
+            return replace(output, arrays=task.arrays, seconds=self._rehearse(task, task.arrays, seconds))
         if task.kind == "evaluate" or task.config.get("evaluate"):
+            self._events("evaluating", {"round": task.round})
             validation = self._validate(task, task.arrays, seconds)
             evaluation = self._evaluate(task, task.arrays, seconds)
             output = replace(output, evaluation=evaluation, validation=validation)
@@ -139,6 +142,14 @@ class Worker:
             ) from error
         return replace(card, unfit=(*missed, *card_misfits(self._contract, card)))
 
+    def _rehearse(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> dict[str, float]:
+        self._events("canary", {})
+        splits: list[Split] = ["test"] if task.config.get("evaluate") else []
+        splits += ["validation"] if splits and self._validates() else []
+        with self._running("canary", seconds):
+            whole = self._program.rehearse(arrays, self._config(task, "canary"), splits)
+        return {**seconds, "round": whole}
+
     def _evaluate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
         with self._running("evaluate", seconds):
             evaluation = self._program.evaluate(arrays, self._config(task, "evaluate"))
@@ -149,11 +160,14 @@ class Worker:
 
     def _validate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
         """The same on the validation set, where it is large enough for the policy."""
-        samples = self._card.samples.get("validation", 0) if self._card else 0
-        if samples < max(1, self._policy.min_examples):
+        if not self._validates():
             return None
         with self._running("validate", seconds):
             return self._program.evaluate(arrays, self._config(task, "validate"), "validation")
+
+    def _validates(self) -> bool:
+        samples = self._card.samples.get("validation", 0) if self._card else 0
+        return samples >= max(1, self._policy.min_examples)
 
     def _config(self, task: RoundInput, kind: str) -> dict[str, Any]:
         """The task's settings, with a random stream of this site, round and kind's own."""

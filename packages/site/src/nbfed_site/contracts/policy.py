@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+ReceiptEvent = Literal["received", "released", "refused", "approved", "joined"]
+
 DEFAULT_METRICS = (
     "loss",
     "accuracy",
@@ -54,8 +56,9 @@ class Receipt:
     Attributes:
         sequence: 0-based position.
         at: UTC time in ISO 8601, seconds.
-        event: ``received`` (a task), ``released`` (an output) or ``refused`` (with the reason).
-        task_id, kind, round: of the task.
+        event: ``received`` (a task), ``released`` (an output) or ``refused`` (with the reason);
+            ``approved`` (what may run here) or ``joined`` (the federation).
+        task_id, kind, round: of the task; empty and 0 where there is none.
         arrays_digest: digest of the arrays that came in or left; empty where none.
         details: plain facts (bytes, examples, metric names, reason); never a data value.
         previous: hash of the entry before; 64 zeros after ``sha256:`` for the first.
@@ -65,7 +68,7 @@ class Receipt:
 
     sequence: int
     at: str
-    event: Literal["received", "released", "refused"]
+    event: ReceiptEvent
     task_id: str
     kind: str
     round: int

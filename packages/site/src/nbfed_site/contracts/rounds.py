@@ -82,7 +82,8 @@ class RoundOutput:
         metrics: training scalars.
         evaluation: of the incoming arrays on the test set, where asked.
         validation: the same on the validation set, where the slice has one: the best round is chosen by it.
-        arrays: the trained (or initial) model.
+        arrays: the trained (or initial) model; for ``canary`` the very arrays that came, as a measure
+            of the way back: what a few batches give is fit for nobody.
         card: the answer to ``describe``.
         seconds: by activity: ``prepare``, ``train``, ``evaluate``; the answer to ``canary`` says with
             ``round`` how long a whole round will take here.

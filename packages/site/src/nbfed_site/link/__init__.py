@@ -12,7 +12,8 @@ os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
 
-from .keys import generate_key, key_from_line, key_line, public_key
+from nbfed_site.keys import generate_key, key_from_line, key_line, public_key
+
 from .loop import LinkSettings, run
 from .probe import Probe, ask_admission, look
 

@@ -7,8 +7,7 @@ Touches of Flower that are not its public API:
     ``flwr.proto``: the messages of ``message_pb2``;
     ``flwr.common.constant.TIMESTAMP_HEADER``;
     ``flwr.supercore.constant``: ``FLEET_HTTP_PUBLIC_KEY_HEADER``, ``FLEET_HTTP_SIGNATURE_HEADER``;
-    ``flwr.supercore.date.now``; ``flwr.supercore.primitives.asymmetric``: ``public_key_to_bytes``,
-    ``sign_message``.
+    ``flwr.supercore.date.now``; ``flwr.supercore.primitives.asymmetric.sign_message``.
 """
 
 from __future__ import annotations
@@ -38,16 +37,18 @@ from flwr.proto.message_pb2 import (
 )
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.date import now
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+from flwr.supercore.primitives.asymmetric import sign_message
 
 from nbfed_site import __version__
 from nbfed_site.contracts import CannotConnect, SettingsInvalid, VersionSkew
+from nbfed_site.keys import private_key, public_key
 
-from .keys import private_key
 from .pack import chunk_head
 
 VERSION_HEADER = "nbfed-version"
 INSTANCE_HEADER = "nbfed-instance"
+SLICE_HEADER = "nbfed-slice"
+STATE_HEADER = "nbfed-state"
 VERSIONS = f"nbfed {__version__}, flwr {version('flwr')}"
 
 _READ_BYTES = 1 << 20
@@ -66,21 +67,29 @@ class NotRecognised(Exception):
 class FleetClient:
     """Signed calls to one server over a few kept connections; may be used by several threads."""
 
-    def __init__(self, server: str, key_path: Path, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, server: str, key_path: Path, context: ssl.SSLContext | None, slice_digest: str = ""
+    ) -> None:
         _host_and_port(server)
         self._server, self._context = server, context
         self._key = private_key(key_path)
-        self.public_key = public_key_to_bytes(self._key.public_key())
+        self.public_key = public_key(key_path)
         self._fixed = {
             "Content-Type": "application/protobuf",
             FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(self.public_key).decode(),
             VERSION_HEADER: VERSIONS,
             # by this the server tells a restarted site from a broken connection
             INSTANCE_HEADER: uuid.uuid4().hex,
+            SLICE_HEADER: slice_digest,
+            STATE_HEADER: "",
         }
         self._idle: list[http.client.HTTPConnection] = []
         self._busy: set[http.client.HTTPConnection] = set()
         self._shut = False
+
+    def say(self, state: str) -> None:
+        """Have every call from now on tell this site's state."""
+        self._fixed[STATE_HEADER] = state
 
     def call(self, name: str, request: Any, answer: type[_ResponseT], timeout: float = 30.0) -> _ResponseT:
         """One call of the Fleet API, such as ``pull-messages``.

@@ -42,6 +42,7 @@ class LinkSettings:
         key_path: private key, as :func:`~nbfed_site.link.generate_key` writes it.
         root_certificates: PEM file of the authority that signed the server's certificate; None for
             this machine's authorities, or without ``https://`` for plain HTTP, meant for one machine.
+        slice_digest: of the code that this site runs; the server takes no other than the federation's.
         wire: precision of float32 arrays on their way to the server.
         heartbeat_seconds: time between signs of life.
         give_up_seconds: end with an error when the server was out of reach for so long; None: never.
@@ -51,18 +52,20 @@ class LinkSettings:
     name: str
     key_path: Path
     root_certificates: Path | None = None
+    slice_digest: str = ""
     wire: Wire = "fp32"
     heartbeat_seconds: float = 5.0
     give_up_seconds: float | None = None
 
 
-def run(  # noqa: PLR0913, PLR0917 (four of them are the site's side of the link)
+def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link)
     settings: LinkSettings,
     handle: Callable[[RoundInput], RoundOutput],
     stop: threading.Event,
     on_event: Tell,
     describe: Callable[[BaseException], SiteFailure],
     on_beat: Callable[[], None] = lambda: None,
+    state: Callable[[], str] = lambda: "",
 ) -> None:
     """Serve tasks until the server sends ``stop`` or ``stop`` is set.
 
@@ -73,6 +76,7 @@ def run(  # noqa: PLR0913, PLR0917 (four of them are the site's side of the link
             attempt), ``received``, ``replied``, ``failed``, ``dropped`` and ``stopped``; called from
             two threads.
         on_beat: called after each heartbeat that the server took.
+        state: gives what heartbeats say of the site's state (:meth:`SiteState.header`).
 
     Raises:
         CannotConnect: the server does not know this site's key, or was away for too long.
@@ -80,7 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 (four of them are the site's side of the link
         SettingsInvalid: the key cannot be read, or the address makes no sense.
     """
     link = _Link(settings, stop, on_event)
-    threading.Thread(target=link.beat, args=(on_beat,), name="heartbeat", daemon=True).start()
+    threading.Thread(target=link.beat, args=(on_beat, state), name="heartbeat", daemon=True).start()
     try:
         while not stop.is_set():
             task = link.persist(link.fetch)
@@ -125,7 +129,10 @@ class _Link:
         self._stop = stop
         self._ended = False
         self._client = FleetClient(
-            settings.server, settings.key_path, tls_context(settings.server, settings.root_certificates)
+            settings.server,
+            settings.key_path,
+            tls_context(settings.server, settings.root_certificates),
+            settings.slice_digest,
         )
         self._courier = Courier(self._client, settings.wire)
         self._lock = threading.Lock()
@@ -181,9 +188,10 @@ class _Link:
         """Make the reply to ``task`` ready to send."""
         return self._courier.pack(task, header, arrays)
 
-    def beat(self, on_beat: Callable[[], None]) -> None:
+    def beat(self, on_beat: Callable[[], None], state: Callable[[], str]) -> None:
         """Send heartbeats until the link ends; re-activate a node that the server forgot."""
         while not self._stop.wait(self._settings.heartbeat_seconds) and not self._ended:
+            self._client.say(state())
             try:
                 if self.busy.is_set():
                     self._activate()

@@ -2,8 +2,8 @@
 
 from .failures import Stopped, describe_failure
 from .partition import Partition
-from .program import Program
+from .program import Program, Split
 from .source import Slice, read_slice
 from .watch import Progress
 
-__all__ = ["Partition", "Program", "Progress", "Slice", "Stopped", "describe_failure", "read_slice"]
+__all__ = ["Partition", "Program", "Progress", "Slice", "Split", "Stopped", "describe_failure", "read_slice"]

@@ -74,6 +74,9 @@ class TestObserver:
         if self._pending is None:
             self._problem = "the labels are not classes"
 
+    def enough(self) -> bool:
+        return False
+
     def rest(self) -> None:
         self._active = False
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal
@@ -30,7 +32,9 @@ from .sitedata import SiteData, take_splits
 from .source import parameter_values, read_slice
 from .split import is_whole
 from .state import Snapshot, seed_all
-from .watch import Pacer, Progress, watching
+from .watch import Listener, Pacer, Progress, Sampler, watching
+
+Split = Literal["test", "validation"]
 
 _ALIASES = {"acc": "accuracy"}
 
@@ -110,20 +114,35 @@ class Program:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
         """
-        self._begin(arrays, config)
-        mu = float(config.get("proximal_mu", 0))
-        epochs = [self._names[name] for name in self._epochs_names()]
-        pacer = Pacer(int(epochs[0]) if epochs else 0, self._report)
-        with ExitStack() as stack:
-            stack.callback(self._rewind)
-            if mu > 0:
-                stack.enter_context(self._model.proximal(arrays, mu))
-            stack.enter_context(watching(self._names, self.manifest.names.train_loader, pacer))
-            self._run("train")
+        with self._training(arrays, config, Pacer(self._epochs(config), self._report)):
             return self._adapter().read(), self._data.samples("train") or 0
 
+    def rehearse(self, arrays: Arrays, config: Mapping[str, Scalar], splits: Sequence[Split] = ()) -> float:
+        """Train and test on a few batches: the seconds that a whole round would take here.
+
+        Nothing stays of it. Where loaders cannot be cut, one epoch is trained whole.
+
+        Raises:
+            TaskRefused, SiteCodeFailed: as :meth:`fit`.
+        """
+        once = {**config, "epochs": 1}
+        seconds = self._timed(partial(self._training, arrays, once), Sampler()) * (self._epochs(config) or 1)
+        for split in filter(self._testable, splits):
+            seconds += self._timed(partial(self._testing, arrays, config, split), Sampler())
+        return seconds
+
+    def _timed(self, run: Callable[[Listener], AbstractContextManager[None]], sampler: Sampler) -> float:
+        begun = time.perf_counter()
+        try:
+            with run(sampler):
+                return time.perf_counter() - begun + sampler.beyond
+        except SiteCodeFailed:
+            if not sampler.cut:
+                raise
+            return self._timed(run, Sampler(cuts=False))  # it needs all, such as both classes for an AUC
+
     def evaluate(
-        self, arrays: Arrays, config: Mapping[str, Scalar], split: Literal["test", "validation"] = "test"
+        self, arrays: Arrays, config: Mapping[str, Scalar], split: Split = "test"
     ) -> Evaluation | None:
         """Run the test block on ``arrays``, over the test set or in its place the validation set.
 
@@ -134,22 +153,11 @@ class Program:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
         """
-        names = self.manifest.names
-        name = names.test_loader or ""
-        source = names.validation_loader or "" if split == "validation" else name
-        known = split == "test" or (name in self._names and self._names.get(source) is not None)
-        if self._data.samples(split) == 0 or not known:
+        if not self._testable(split):
             return None
-        self._begin(arrays, config)
-        loader = self._names.get(source)
+        loader = self._names.get(self._loader_name(split))
         observer = TestObserver(loader if is_whole(loader) else None)
-        with ExitStack() as stack:
-            stack.callback(self._rewind)
-            if split == "validation":
-                self._names[name] = loader
-            stack.enter_context(self._model.watch(observer.output))
-            stack.enter_context(watching(self._names, names.test_loader, observer))
-            self._run("test")
+        with self._model.watch(observer.output), self._testing(arrays, config, split, observer):
             return self._evaluation(observer, split)
 
     def _evaluation(self, observer: TestObserver, split: str) -> Evaluation:
@@ -191,6 +199,48 @@ class Program:
         if name not in self._names:
             raise SiteCodeFailed(f"The model block did not make {name!r}.")
         return adapt(self._names[name])
+
+    @contextmanager
+    def _training(self, arrays: Arrays, config: Mapping[str, Scalar], listener: Listener) -> Iterator[None]:
+        """The train block has run on ``arrays``; all is set back at the end."""
+        mu = float(config.get("proximal_mu", 0))
+        with ExitStack() as stack:
+            self._begin(arrays, config)
+            stack.callback(self._rewind)
+            if mu > 0:
+                stack.enter_context(self._model.proximal(arrays, mu))
+            stack.enter_context(watching(self._names, self.manifest.names.train_loader, listener))
+            self._run("train")
+            yield
+
+    @contextmanager
+    def _testing(
+        self, arrays: Arrays, config: Mapping[str, Scalar], split: Split, listener: Listener
+    ) -> Iterator[None]:
+        """The test block has run on ``arrays`` over ``split``; all is set back at the end."""
+        name = self.manifest.names.test_loader
+        with ExitStack() as stack:
+            self._begin(arrays, config)
+            stack.callback(self._rewind)
+            if name and split == "validation":
+                self._names[name] = self._names[self._loader_name(split)]
+            stack.enter_context(watching(self._names, name, listener))
+            self._run("test")
+            yield
+
+    def _loader_name(self, split: Split) -> str:
+        names = self.manifest.names
+        return (names.validation_loader if split == "validation" else names.test_loader) or ""
+
+    def _testable(self, split: Split) -> bool:
+        """Whether there is something to test on; the validation set must be known by name."""
+        held = self._names.get(self._loader_name(split)) is not None
+        known = split == "test" or (held and self._loader_name("test") in self._names)
+        return known and self._data.samples(split) != 0
+
+    def _epochs(self, config: Mapping[str, Scalar]) -> int:
+        """Epochs of a round; 0 where they are not a parameter of the notebook."""
+        return next((int(config.get("epochs", self._names[name])) for name in self._epochs_names()), 0)
 
     def _begin(self, arrays: Arrays, config: Mapping[str, Scalar]) -> None:
         self._fresh = False

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 from .split import is_dataloader, is_whole
 
+_FEW, _LONG = 4, 5.0  # batches after the first, and seconds that they may take
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -31,6 +33,9 @@ class Listener(Protocol):
     def batch(self, batch: Any) -> None:
         """A batch is about to be given to the notebook's code."""
 
+    def enough(self) -> bool:
+        """Whether the pass ends here, now that the notebook's code asks for the next batch."""
+
     def rest(self) -> None:
         """The pass is over, or another loader gives the next batch."""
 
@@ -45,7 +50,7 @@ class Pacer:
 
     def begin(self, loader: Any) -> None:
         self._epoch, self._batch, self._next = self._epoch + 1, 0, 0.0
-        self._batches = len(loader) if hasattr(loader, "__len__") else 0
+        self._batches = _length(loader)
 
     def batch(self, batch: Any) -> None:
         self._batch += 1
@@ -53,8 +58,55 @@ class Pacer:
             self._next = time.monotonic() + 0.5
             self._report(Progress("train", self._epoch, self._epochs, self._batch, self._batches))
 
+    def enough(self) -> bool:
+        return False
+
     def rest(self) -> None:
         """Nothing to say."""
+
+
+class Sampler:
+    """Ends each pass after a few batches, and tells how much longer whole passes would have taken.
+
+    The first batch of a pass is warm-up: it is taken to last as long as the others. A loader without
+    a length runs whole.
+
+    Attributes:
+        beyond: seconds to add to those that were spent. cut: whether a pass was ended early.
+    """
+
+    def __init__(self, cuts: bool = True, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._cuts, self._clock, self.cut = cuts, clock, False
+        self._batch = self._batches = 0
+        self._begun = self._warm = self.beyond = 0.0
+
+    def begin(self, loader: Any) -> None:
+        self._batch, self._batches, self._begun = 0, _length(loader), self._clock()
+
+    def batch(self, batch: Any) -> None:
+        self._batch += 1
+
+    def enough(self) -> bool:
+        now, counted = self._clock(), self._batch - 1
+        if counted == 0:
+            self._warm = now
+        over = self._batch == self._batches or counted == _FEW or (counted and now - self._warm > _LONG)
+        if not (self._cuts and self._batches and over):
+            return False
+        self.cut |= self._batch < self._batches
+        each = (now - self._warm) / counted if counted else now - self._begun
+        self.beyond += each * self._batches - (now - self._begun)
+        return True
+
+    def rest(self) -> None:
+        """Nothing to note."""
+
+
+def _length(loader: Any) -> int:
+    try:
+        return len(loader)
+    except TypeError:
+        return 0
 
 
 class _Watched:
@@ -115,6 +167,8 @@ def _passed(loader: Any, batches: Iterator[Any], listener: Listener) -> Iterator
     for batch in batches:
         listener.batch(batch)
         yield batch
+        if listener.enough():
+            break
     listener.rest()
 
 

@@ -1,23 +1,20 @@
-"""A site's key pair: made at the site; only the public half ever leaves it.
-
-Touches of Flower that are not its public API:
-    ``flwr.supercore.primitives.asymmetric.public_key_to_bytes``.
-"""
+"""A site's key pair: made at the site; only its public half and signatures ever leave."""
 
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 from typing import cast
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-from nbfed_site.contracts import SettingsInvalid
+from .contracts import SettingsInvalid
 
 _LINE = "nbfed-site-key:"
+_HOW = ec.ECDSA(hashes.SHA256())
 
 
 def generate_key(path: Path) -> bytes:
@@ -29,17 +26,22 @@ def generate_key(path: Path) -> bytes:
     Raises:
         SettingsInvalid: the file is there already.
     """
+    if path.exists():
+        raise SettingsInvalid("There is a private key already.", where=str(path))
     key = ec.generate_private_key(ec.SECP256R1())
-    data = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise SettingsInvalid("There is a private key already.", where=str(path)) from error
-    with os.fdopen(descriptor, "wb") as file:
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    write_private(path, key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    return _pem(key.public_key())
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file, readable by its owner only, whole or not at all, whenever this machine goes down."""
+    part = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
-    return public_key_to_bytes(key.public_key())
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def public_key(path: Path) -> bytes:
@@ -48,7 +50,7 @@ def public_key(path: Path) -> bytes:
     Raises:
         SettingsInvalid: there is no such key.
     """
-    return public_key_to_bytes(private_key(path).public_key())
+    return _pem(private_key(path).public_key())
 
 
 def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -62,6 +64,21 @@ def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     except (OSError, ValueError, TypeError) as error:
         raise SettingsInvalid("The site's private key cannot be read.", where=str(path)) from error
     return cast(ec.EllipticCurvePrivateKey, key)
+
+
+def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> str:
+    """The ECDSA (SHA-256) signature of ``data``, base64 of DER."""
+    return b64encode(key.sign(data, _HOW)).decode()
+
+
+def is_signed(public: bytes, data: bytes, signature: str | bytes) -> bool:
+    """Whether ``signature``, as :func:`sign` makes it, is that of ``data`` by the key ``public`` (PEM)."""
+    try:
+        key = cast(ec.EllipticCurvePublicKey, serialization.load_pem_public_key(public))
+        key.verify(b64decode(signature, validate=True), data, _HOW)
+    except (ValueError, TypeError, AttributeError, InvalidSignature):
+        return False
+    return True
 
 
 def key_line(public: bytes) -> str:
@@ -82,7 +99,11 @@ def key_from_line(line: str) -> bytes:
     """
     try:
         point = urlsafe_b64decode(line.strip().removeprefix(_LINE))
-        return public_key_to_bytes(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
+        return _pem(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
     except ValueError as error:
         hint = "The site prints it with its command `key`; copy the whole line."
         raise SettingsInvalid(f"{line!r} is not a site's public key.", hint=hint) from error
+
+
+def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
