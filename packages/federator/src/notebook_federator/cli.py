@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import image_commands
+from . import image_commands, kit_commands
 from .console import Answer, answer, output_option, progress_option
 
 _EXISTING = click.Path(path_type=Path)
@@ -200,6 +200,7 @@ def verify(run: Path, output: str) -> None:
 nbfed.add_command(image_commands.build)
 nbfed.add_command(image_commands.image)
 nbfed.add_command(image_commands.cache)
+nbfed.add_command(kit_commands.kit)
 
 
 def main() -> None:

@@ -40,10 +40,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class SiteContainer:
-    """One site's container, as its kit has it run."""
+    """One site's container, as its kit has it run; ``contact``: whom its operator may ask, one line."""
 
     kit: Kit
     image: Image
+    contact: str = ""
 
     @property
     def name(self) -> str:

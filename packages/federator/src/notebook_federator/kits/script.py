@@ -60,7 +60,7 @@ def podman_line(container: SiteContainer) -> str:
 
 def apptainer_line(container: SiteContainer) -> str:
     """One command that runs the site with Apptainer, from the kit's folder."""
-    offline = "oci-archive:images.tar" if container.image.configuration else ""
+    offline = "docker-archive:images.tar" if container.image.configuration else ""
     words = [
         f'mkdir -p "$HOME/{container.name}" && apptainer run --containall --no-privs',
         f'--bind "$PWD:{KIT}:ro" --bind "$HOME/{container.name}:{SCRATCH}"',

@@ -157,7 +157,7 @@ get_sif() {
   use=$folder/image-$(printf %.12s "${reference#*@sha256:}").sif
   [ ! -f "$use" ] || return 0
   source=docker://${NBFED_IMAGE:-$reference}
-  [ ! -f "$kit/images.tar" ] || source=oci-archive:$kit/images.tar
+  [ ! -f "$kit/images.tar" ] || source=docker-archive:$kit/images.tar
   say "Making $use"
   $engine build "$use" "$source" >&2 || fail "The image cannot be had." \
     "Log in to the registry, or ask the coordinator for a kit that has the image in it."
