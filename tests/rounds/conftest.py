@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nbfed_site.contracts import ArraySpec, Evaluation, RoundInput, RoundOutput, SiteCard, derive_seed
+from nbfed_site.contracts import (
+    ArraySpec,
+    Evaluation,
+    ReleasePolicy,
+    RoundInput,
+    RoundOutput,
+    SiteCard,
+    derive_seed,
+)
+from notebook_federator.rounds.quorum import Quorum
 from notebook_federator.rounds.settings import RoundSettings
 
 SPECS = (ArraySpec("w", (3,), "float32"), ArraySpec("n", (), "int64"))
@@ -86,9 +95,10 @@ def settings() -> Callable[..., RoundSettings]:
             "seed": 7,
             "fraction": 1.0,
             "alone": False,
-            "min_examples": 10,
+            "policy": ReleasePolicy(min_examples=10),
             "config": {},
         }
-        return RoundSettings(**{**values, **changes})
+        values = {**values, **changes}
+        return RoundSettings(**{**values, "quorum": Quorum(str(values["quorum"]))})
 
     return make

@@ -26,6 +26,7 @@ from notebook_federator.aggregation import make_strategy
 from notebook_federator.rounds.checkpoints import StoredArrays
 from notebook_federator.rounds.loop import Run
 from notebook_federator.rounds.memory import MemoryTransport
+from notebook_federator.rounds.orders import Orders
 from notebook_federator.rounds.port import Event, Failed, Joined, Lost, Replied
 from notebook_federator.rounds.settings import RoundSettings
 from notebook_federator.rounds.store import ModelStore
@@ -38,7 +39,9 @@ def go(
 ) -> ModelStore:
     store = ModelStore(folder)
     folder.mkdir(exist_ok=True)
-    Run(settings, transport, make_strategy({"name": strategy}), store, pages, time.monotonic).go()
+    orders = Orders(settings.sites)
+    made = make_strategy({"name": strategy})
+    Run(settings, transport, made, store, pages, time.monotonic, lambda: orders).go()
     return store
 
 

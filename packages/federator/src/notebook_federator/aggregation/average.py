@@ -24,8 +24,8 @@ class FedAvg:
     def begin(self, current: Arrays) -> None:
         self._mean.begin(current)
 
-    def add(self, arrays: Arrays, num_examples: int) -> None:
-        self._mean.add(arrays, num_examples)
+    def add(self, arrays: Arrays, weight: float) -> None:
+        self._mean.add(arrays, weight)
 
     def finish(self) -> dict[str, Array]:
         return self._mean.finish()

@@ -25,14 +25,14 @@ def layout_of(current: Arrays) -> Layout:
     return layout
 
 
-def check_update(names: Arrays, layout: Layout, num_examples: int) -> None:
+def check_update(names: Arrays, layout: Layout, weight: float) -> None:
     """Refuse an update with other names than the model's, or with a negative weight.
 
     Raises:
         SiteFailed: the update does not fit.
     """
-    if num_examples < 0:
-        raise SiteFailed(f"An update says that it rests on {num_examples} samples.")
+    if weight < 0:
+        raise SiteFailed(f"An update says that it rests on {weight:g} samples.")
     missing, extra = layout.keys() - names.keys(), names.keys() - layout.keys()
     if missing or extra:
         parts = [f"{_few(missing)} missing"] * bool(missing) + [f"{_few(extra)} not in the model"] * bool(
@@ -60,7 +60,7 @@ def flat(name: str, array: Array, layout: Layout) -> Array:
     return array.reshape(-1)
 
 
-def check_weight(total: int) -> None:
+def check_weight(total: float) -> None:
     """Refuse to end a round whose updates rest on no sample at all.
 
     Raises:

@@ -30,7 +30,7 @@ class RunningMean:
     def __init__(self) -> None:
         self._layout: Layout = {}
         self._means: dict[str, Mean] = {}
-        self._total = 0
+        self._total: float = 0
 
     @property
     def layout(self) -> Layout:
@@ -40,17 +40,17 @@ class RunningMean:
         """Forget everything, and expect updates with the arrays of ``current``."""
         self._layout, self._means, self._total = layout_of(current), {}, 0
 
-    def add(self, arrays: Arrays, num_examples: int) -> None:
-        """Take one update in; one with no samples is checked by name and then left out.
+    def add(self, arrays: Arrays, weight: float) -> None:
+        """Take one update in; one with no weight is checked by name and then left out.
 
         Raises:
             SiteFailed: the update does not fit. The round must then be begun again.
         """
-        check_update(arrays, self._layout, num_examples)
-        if num_examples == 0:
+        check_update(arrays, self._layout, weight)
+        if weight == 0:
             return
-        self._total += num_examples
-        share = num_examples / self._total
+        self._total += weight
+        share = weight / self._total
         for name, (_, dtype) in self._layout.items():
             update = flat(name, arrays[name], self._layout)
             if name not in self._means:

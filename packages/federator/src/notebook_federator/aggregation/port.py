@@ -23,8 +23,11 @@ class Strategy(Protocol):
         Server optimizers keep ``current`` until :meth:`finish` and read each array once more there.
         """
 
-    def add(self, arrays: Arrays, num_examples: int) -> None:
-        """Take one site's update into account and keep no reference to it."""
+    def add(self, arrays: Arrays, weight: float) -> None:
+        """Take one site's update into account and keep no reference to it.
+
+        ``weight`` is the number of samples that it rests on, or a part of it where it comes late.
+        """
 
     def finish(self) -> dict[str, Array]:
         """End the round and return the new global model, in dtypes and shapes of the old."""

@@ -38,9 +38,9 @@ class Median:
         self._layout, self._updates = layout_of(current), 0
         self._shelf.clear()
 
-    def add(self, arrays: Arrays, num_examples: int) -> None:
-        check_update(arrays, self._layout, num_examples)
-        if num_examples == 0:
+    def add(self, arrays: Arrays, weight: float) -> None:
+        check_update(arrays, self._layout, weight)
+        if weight == 0:
             return
         for name, (shape, dtype) in self._layout.items():
             key = f"{self._updates}/{name}"

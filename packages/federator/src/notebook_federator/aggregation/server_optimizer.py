@@ -49,8 +49,8 @@ class ServerOptimizer:
             elif (self._shelf.shape(key), self._shelf.dtype(key)) != (shape, dtype):
                 raise RunUnreadable(f"The stored {key!r} of strategy {self.name} does not fit the model.")
 
-    def add(self, arrays: Arrays, num_examples: int) -> None:
-        self._mean.add(arrays, num_examples)
+    def add(self, arrays: Arrays, weight: float) -> None:
+        self._mean.add(arrays, weight)
 
     def finish(self) -> dict[str, Array]:
         result = self._mean.finish(_Stepper(self, self._current, self._shelf))

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, json_digest
 
-from .settings import Options, Stragglers, Wire
+from ..rounds.settings import Stragglers
+from .settings import Options, Wire
 
 JOIN_DEADLINE = 30 * 86_400.0
 _PORT = 443

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, SettingsInvalid
 
+from ..rounds.settings import Stragglers
 from .federation_settings import JOIN_DEADLINE, FederationSettings, Images, RoundWishes
-from .settings import Stragglers, Wire, checked_name
+from .settings import Wire, checked_name
 from .toml_table import Table, read_table
 
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")

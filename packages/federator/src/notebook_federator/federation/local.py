@@ -16,6 +16,7 @@ from typing import Any
 
 from nbfed_site.contracts import NbfedError, ServerLost, SiteFailed, canonical_json, error_kind
 
+from ..rounds.quorum import Quorum
 from .events import Event, utc_now
 from .folder import RunFolder
 from .site_settings import site_settings
@@ -163,7 +164,7 @@ class LocalFederation:
             return True
         settings = self.folder.settings()
         gone = sum(count > _RESTARTS for count in self.restarts.values())
-        return len(settings.members) - gone >= settings.quorum
+        return len(settings.members) - gone >= Quorum(settings.quorum).of(len(settings.members))
 
     def _stop_all(self) -> None:
         """End every process: politely, and after some seconds for good."""

@@ -102,6 +102,7 @@ def orders(membership: Membership) -> Orders:
         waived={site.name: site.waived for site in members if site.waived},
         paused=membership.paused,
         stopped=membership.stopped,
+        keys={site.name: site.key.decode() for site in members if site.key},
     )
 
 

@@ -22,6 +22,7 @@ from nbfed_site.contracts import NbfedError
 from ..aggregation import make_strategy
 from ..ledger import Entry, Ledger
 from ..rounds.loop import Run
+from ..rounds.orders import Orders, StopAsked
 from ..rounds.store import ModelStore
 from .events import Event, show, utc_now
 from .folder import RunFolder
@@ -29,10 +30,6 @@ from .settings import RunSettings
 
 if TYPE_CHECKING:
     from ..rounds.flower import FlowerTransport
-
-
-class StopAsked(Exception):
-    """The process was asked to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,9 @@ def serve(folder: RunFolder, door: Door, keys: Mapping[str, bytes], on_event: Ca
         except NbfedError as error:
             reporter.record("stopped", code=error.code, what=error.what, where=error.where, hint=error.hint)
             return error.exit_code
-        except StopAsked:
-            reporter.record("stopped", code="", what="Stopped on request.", where="", hint="")
+        except StopAsked as asked:
+            what = str(asked) or "Stopped on request."
+            reporter.record("stopped", code="", what=what, where="", hint="")
             return 130
     return 0
 
@@ -98,7 +96,9 @@ def _run(folder: RunFolder, door: Door, keys: Mapping[str, bytes], reporter: Rep
         reporter.tell("listening", address=transport.address)
         wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
         loop_settings = settings.for_rounds(strategy.task_config(), wishes)
-        Run(loop_settings, transport, strategy, ModelStore(folder.models), reporter, time.monotonic).go()
+        orders = Orders(loop_settings.sites)
+        store = ModelStore(folder.models)
+        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, lambda: orders).go()
     except StopAsked:
         over = False
         raise

@@ -19,11 +19,12 @@ from nbfed_site.options import Parser, answer, folder, literals, pair, wire
 from nbfed_site.scratch import Health, Scratch, read_health
 
 from ..ledger import Ledger
+from ..rounds.orders import StopAsked
 from .events import Event, show, utc_now
 from .folder import RunFolder
 from .narration import RunView
 from .remote_run import open_run
-from .server import Door, StopAsked, end_on_signals, serve
+from .server import Door, end_on_signals, serve
 from .settings import Options
 
 _SLICE, _SCRATCH, _HOST, _PORT = "/app/slice", "/scratch", "0.0.0.0", 9092

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nbfed_site.contracts import Manifest, RunUnreadable, Scalar, SettingsInvalid
+from nbfed_site.contracts import Manifest, ReleasePolicy, RunUnreadable, Scalar, SettingsInvalid
 
-from ..rounds.settings import RoundSettings
+from ..rounds.quorum import Quorum
+from ..rounds.settings import RoundSettings, Stragglers
 
 DEFAULT_ROUNDS = 3
 DEFAULT_EPOCHS = 1
 _SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 Wire = Literal["fp32", "bf16"]
-Stragglers = Literal["drop", "wait", "late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,9 @@ class Options:
         sites: name -> data folder; or a number, to share the notebook's own data out; or names alone,
             of sites elsewhere.
         quorum: a number of sites (``"2"``) or a share of them (``"60%"``).
+        deadline: seconds that a round may take; None: derived from a canary round.
+        stragglers: ``drop``, ``wait`` or ``late``.
+        initial: safetensors file of the model to start from; None: the notebook's own.
         strategy: ``name`` or ``name:setting=value,...``.
         partition: ``iid`` or ``dirichlet:ALPHA``, for a number of sites.
     """
@@ -39,13 +41,14 @@ class Options:
     quorum: str | None = None
     deadline: float | None = 1800.0
     join_deadline: float = 300.0
+    stragglers: Stragglers = "drop"
+    initial: Path | None = None
     strategy: str | None = None
     seed: int = 0
     wire: Wire = "fp32"
     alone: bool = False
     min_examples: int = 10
     allow_messages: bool = True
-    stragglers: Stragglers = "drop"
     partition: str = "iid"
     port: int = 0
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
@@ -66,9 +69,11 @@ class RunSettings:
     members: tuple[Member, ...]
     rounds: int
     epochs: int
-    quorum: int
+    quorum: str
     deadline: float | None
     join_deadline: float
+    stragglers: Stragglers
+    initial: str | None
     strategy: Mapping[str, Scalar]
     seed: int
     wire: Wire
@@ -103,15 +108,18 @@ class RunSettings:
             sites=tuple(sorted(member.name for member in self.members)),
             rounds=self.rounds,
             epochs=self.epochs,
-            quorum=self.quorum,
-            deadline=1800.0 if self.deadline is None else self.deadline,
+            quorum=Quorum(self.quorum),
+            deadline=self.deadline,
             join_deadline=self.join_deadline,
             seed=self.seed,
             fraction=float(self.strategy.get("fraction_train", 1.0)),
             alone=self.alone,
-            min_examples=self.min_examples,
+            policy=ReleasePolicy(min_examples=self.min_examples),
             config=task_config,
             parameters={name: value for name, value in self.parameters.items() if name in wishes},
+            stragglers=self.stragglers,
+            initial=Path(self.initial) if self.initial else None,
+            wire=self.wire,
         )
 
 
@@ -127,9 +135,11 @@ def resolve(options: Options, manifest: Manifest, cores: int) -> RunSettings:
         members=members,
         rounds=_first(options.rounds, manifest.rounds, DEFAULT_ROUNDS),
         epochs=_first(options.epochs, _default_epochs(manifest), DEFAULT_EPOCHS),
-        quorum=_quorum(options.quorum, strategy, len(members)),
+        quorum=_quorum(options.quorum, strategy),
         deadline=options.deadline,
         join_deadline=options.join_deadline,
+        stragglers=options.stragglers,
+        initial=str(options.initial.resolve()) if options.initial else None,
         strategy=strategy,
         seed=options.seed,
         wire=options.wire,
@@ -234,27 +244,15 @@ def _pair(text: str) -> tuple[str, Scalar]:
     )
 
 
-def _quorum(asked: str | None, strategy: Mapping[str, Scalar], sites: int) -> int:
+def _quorum(asked: str | None, strategy: Mapping[str, Scalar]) -> str:
     """The declared quorum; where none is, all sites that a round asks.
 
     ``min_train_nodes`` and ``min_available_nodes`` of the notebook's strategy declare one too.
     """
     if asked is not None:
-        return _parse_quorum(asked, sites)
+        return str(Quorum(asked))
     declared = [int(strategy[key]) for key in ("min_train_nodes", "min_available_nodes") if key in strategy]
-    share = float(strategy.get("fraction_train", 1.0))
-    return max(declared) if declared else max(1, math.ceil(share * sites - 1e-9))
-
-
-def _parse_quorum(text: str, sites: int) -> int:
-    try:
-        if text.endswith("%"):
-            return max(1, math.ceil(float(text[:-1]) / 100 * sites - 1e-9))
-        return int(text)
-    except ValueError:
-        raise SettingsInvalid(
-            f"{text!r} is not a quorum.", hint="Write a number of sites (2) or a share (60%)."
-        ) from None
+    return str(max(declared)) if declared else f"{100 * float(strategy.get('fraction_train', 1.0)):.10g}%"
 
 
 def _parameters(asked: Mapping[str, Scalar], manifest: Manifest) -> Mapping[str, Scalar]:

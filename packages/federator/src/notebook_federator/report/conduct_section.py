@@ -198,7 +198,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
     """What was declared and what ran, by name."""
     settings = record.settings
     numbers = [f"{key} {value}" for key, value in settings.strategy.items() if key != "name"]
-    deadline = "none" if settings.deadline is None else seconds(settings.deadline)
+    deadline = "from canary rounds" if settings.deadline is None else seconds(settings.deadline)
     return [
         ("Run", record.run),
         ("Notebook", record.notebook),
@@ -208,9 +208,14 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ("Strategy", ", ".join([str(settings.strategy.get("name", "–")), *numbers])),
         ("Rounds", f"{len(record.rounds)} of {settings.rounds}"),
         ("Epochs per round", f"{settings.epochs}"),
-        ("Quorum", plural(settings.quorum, "institution")),
+        ("Quorum", _quorum(settings.quorum)),
         ("Deadline per round", deadline),
+        ("Stragglers", settings.stragglers),
         ("Seed", f"{settings.seed}"),
         ("Wire", settings.wire),
         ("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "–"),
     ]
+
+
+def _quorum(text: str) -> str:
+    return f"{text} of the institutions" if text.endswith("%") else plural(int(text), "institution")

@@ -30,7 +30,9 @@ class Settings:
     Attributes:
         strategy: the translated aggregation block, ``{"name": "fedavg", ...}``.
         rounds: rounds planned; epochs: local epochs per round.
-        quorum: fewest sites that a round needs; deadline: seconds that a round may last, or None.
+        quorum: fewest sites that a round needs, ``2`` or ``60%``.
+        deadline: seconds that a round may last; None where it was derived from canary rounds.
+        stragglers: what became of sites that had not answered at the deadline.
         seed: of the run; wire: ``fp32`` or ``bf16``.
         best_by: how the best round was chosen, one sentence fragment, such as ``highest pooled accuracy``.
     """
@@ -38,9 +40,10 @@ class Settings:
     strategy: Mapping[str, Scalar]
     rounds: int
     epochs: int
-    quorum: int
+    quorum: str
     seed: int
     deadline: float | None = None
+    stragglers: str = "drop"
     wire: str = "fp32"
     best_by: str = ""
 

@@ -88,6 +88,7 @@ def _settings(settings: RunSettings, folder: RunFolder) -> Settings:
         quorum=settings.quorum,
         seed=settings.seed,
         deadline=settings.deadline,
+        stragglers=settings.stragglers,
         wire=settings.wire,
         best_by=f"lowest pooled {split} loss" if split else "",
     )

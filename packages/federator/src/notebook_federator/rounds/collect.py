@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from nbfed_site.contracts import (
-    QuorumMissed,
-    RoundInput,
-    RoundOutput,
-    SiteFailure,
-    error_kind,
-)
+from nbfed_site.contracts import QuorumMissed, RoundInput, SiteFailure, error_kind
 
-from .port import Event, Failed, Joined, Lost, Received, Replied, Transport
-
-_POLL_SECONDS = 0.5
-
-
-class Journal(Protocol):
-    """Where the round loop writes what happened."""
-
-    def record(self, kind: str, /, **body: Any) -> None:
-        """Keep a fact for ever."""
-
-    def tell(self, kind: str, /, **body: Any) -> None:
-        """Show a passing state; it need not be kept."""
-
-
-@dataclass(slots=True)
-class Roster:
-    """Who is connected. Fed with every transport event by :meth:`see`."""
-
-    journal: Journal
-    present: dict[str, str] = field(default_factory=dict)
-    known: set[str] = field(default_factory=set)
-
-    def see(self, event: Event) -> None:
-        """Take note of a site that came or went."""
-        if isinstance(event, Joined):
-            self.present[event.site] = event.instance
-            self.journal.record("joined", site=event.site, again=event.site in self.known)
-            self.known.add(event.site)
-        elif isinstance(event, Lost) and self.present.pop(event.site, None) is not None:
-            self.journal.record("lost", site=event.site)
+from .floor import POLL_SECONDS, Floor
+from .journal import record_failure
+from .port import Event, Failed, Received, Replied
+from .settings import Stragglers
 
 
 @dataclass(slots=True)
@@ -52,26 +18,31 @@ class Gathering:
     """One task under way at some sites.
 
     Attributes:
-        deadline: absolute time, on the same clock as ``clock``.
-        quorum: fewest replies that make the task a success.
+        seconds: that it may take from now; with ``wait``, that a site may be out of reach.
+        quorum: fewest replies that make the task a success, by the members of the moment.
         screen: says why a reply cannot be used, or None.
+        stragglers: what becomes of sites that have not answered in time.
+        sent: site -> instance of its process that was sent the task last.
     """
 
-    transport: Transport
-    roster: Roster
-    clock: Callable[[], float]
+    floor: Floor
     task: RoundInput
     sites: Sequence[str]
-    quorum: int
-    deadline: float
-    screen: Callable[[RoundOutput], SiteFailure | None] = lambda output: None
+    seconds: float
+    quorum: Callable[[], int]
+    screen: Callable[[Replied], SiteFailure | None] = lambda reply: None
+    stragglers: Stragglers = "drop"
     pending: set[str] = field(init=False)
     sent: dict[str, str] = field(init=False, default_factory=dict)
     replied: int = field(init=False, default=0)
     failures: dict[str, SiteFailure] = field(init=False, default_factory=dict)
+    _deadline: float = field(init=False)
+    _away: dict[str, float] = field(init=False, default_factory=dict)
+    _told: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.pending = set(self.sites)
+        self._deadline = self.floor.clock() + self.seconds
 
     def replies(self) -> Iterator[Replied]:
         """Yield each site's reply as it comes; end when no more can be expected.
@@ -81,50 +52,77 @@ class Gathering:
         Raises:
             NbfedError: of the kind that a site failed with, so that the quorum cannot be reached any more.
             QuorumMissed: the deadline passed without a quorum.
+            StopAsked: the coordinator ends the run.
         """
-        self._send(site for site in self.sites if site in self.roster.present)
-        waiting = False
-        while self.pending and not self._settled():
-            left = self.deadline - self.clock()
-            if left <= 0 or self.replied + len(self.pending) < self.quorum:
+        while True:
+            self._excuse()
+            self._send()
+            if not self.pending or self._is_over():
                 break
-            waiting = waiting or self._tell_if_waiting(left)
-            for event in self.transport.events(min(left, _POLL_SECONDS)):
+            self._tell_if_waiting()
+            for event in self.floor.events(self._left()):
                 reply = self._take(event)
                 if reply is not None:
                     yield reply
-        self._drop_stragglers()
-        if self.replied < self.quorum:
+        self._leave_out()
+        if self.replied < self.quorum():
             raise self._missed()
 
-    def _send(self, sites: Iterable[str]) -> None:
-        chosen = list(sites)
-        if chosen:
-            self.transport.send(self.task, chosen)
-            for site in chosen:
-                self.sent[site] = self.roster.present[site]
-                self._tell("sent", site)
+    def _left(self) -> float:
+        """Seconds until something has to be decided."""
+        left = self._deadline - self.floor.clock()
+        return POLL_SECONDS if self.stragglers == "wait" else max(left, 0.0)
 
-    def _settled(self) -> bool:
-        """With a quorum reached, sites that are gone are not waited for."""
-        return self.replied >= self.quorum and not self.pending & self.roster.present.keys()
+    def _excuse(self) -> None:
+        """Give up sites that were removed, or that a new process of theirs cannot stand in for."""
+        now = self.floor.clock()
+        for site in sorted(self.pending):
+            if site not in self.floor.attendance.members:
+                self._drop(site, "removed from the federation")
+            elif site in self.floor.reception.failures:
+                self._fail(site, self.floor.reception.failures[site])
+            elif self.floor.may_come(site):
+                self._away.pop(site, None)
+            else:
+                since = self._away.setdefault(site, self.floor.attendance.away.get(site, now))
+                if self.stragglers == "wait" and now - since > self.seconds:
+                    self._drop(site, self.floor.obstacle(site) or "not connected")
 
-    def _tell_if_waiting(self, left: float) -> bool:
-        absent = sorted(self.pending & self.roster.known - self.roster.present.keys())
-        if absent and len(absent) == len(self.pending):
-            self.roster.journal.tell("waiting", sites=absent, quorum=self.quorum, seconds_left=round(left, 1))
+    def _send(self) -> None:
+        present = self.floor.attendance.present
+        due = [
+            site
+            for site in self.sites
+            if site in self.pending and self.sent.get(site) != present.get(site) and self.floor.can_take(site)
+        ]
+        if due:
+            self.floor.transport.send(self.task, due)
+        for site in due:
+            self.sent[site] = present[site]
+            self._tell("sent", site)
+
+    def _is_over(self) -> bool:
+        if self.replied + len(self.pending) < self.quorum():
             return True
-        return False
+        if self.stragglers == "wait":
+            return False
+        settled = self.replied >= self.quorum() and not any(map(self.floor.may_come, self.pending))
+        return settled or self.floor.clock() >= self._deadline
+
+    def _tell_if_waiting(self) -> None:
+        """Say so once, where only sites that cannot answer now are waited for."""
+        if self._told or any(map(self.floor.may_come, self.pending)):
+            return
+        self._told = True
+        why = {site: self.floor.obstacle(site) or "not connected" for site in sorted(self.pending)}
+        left = round(self._deadline - self.floor.clock(), 1)
+        self.floor.journal.tell("waiting", sites=list(why), why=why, quorum=self.quorum(), seconds_left=left)
 
     def _take(self, event: Event) -> Replied | None:
-        self.roster.see(event)
-        if isinstance(event, Joined) and event.site in self.pending:
-            if self.sent.get(event.site) != event.instance:
-                self._send([event.site])
-        elif isinstance(event, Received) and event.task_id == self.task.task_id:
+        if isinstance(event, Received) and event.task_id == self.task.task_id:
             self._tell("received", event.site)
         elif isinstance(event, Failed):
-            if event.task_id in (self.task.task_id, "") and event.site in self.pending:
+            if event.task_id == self.task.task_id and event.site in self.pending:
                 self._fail(event.site, event.failure)
         elif isinstance(event, Replied):
             return self._accept(event)
@@ -132,61 +130,62 @@ class Gathering:
 
     def _accept(self, reply: Replied) -> Replied | None:
         if reply.output.task_id != self.task.task_id or reply.site not in self.pending:
-            self.roster.journal.record("late", site=reply.site, round=reply.output.round)
-        elif (failure := self.screen(reply.output)) is not None:
+            self.floor.refuse_late(reply)
+            return None
+        if (failure := self.screen(reply)) is not None:
             self._fail(reply.site, failure)
-        else:
-            self.pending.discard(reply.site)
-            self.replied += 1
-            return reply
-        self.transport.discard(reply)
-        return None
+            self.floor.transport.discard(reply)
+            return None
+        self.pending.discard(reply.site)
+        self.replied += 1
+        return reply
 
     def _fail(self, site: str, failure: SiteFailure) -> None:
         self.pending.discard(site)
         self.failures[site] = failure
-        self.roster.journal.record(
-            "failed",
-            site=site,
-            round=self.task.round,
-            task=self.task.kind,
-            code=failure.code,
-            what=failure.what,
-            where=failure.where,
-            source_line=failure.source,
-            exception=failure.exception,
-            hint=failure.hint,
-        )
+        record_failure(self.floor.journal, site, self.task, failure)
 
     def _tell(self, kind: str, site: str) -> None:
-        self.roster.journal.tell(kind, site=site, round=self.task.round, task=self.task.kind)
+        self.floor.journal.tell(kind, site=site, round=self.task.round, task=self.task.kind)
 
-    def _drop_stragglers(self) -> None:
+    def _drop(self, site: str, reason: str) -> None:
+        self.pending.discard(site)
+        self.floor.journal.record(
+            "dropped", site=site, round=self.task.round, task=self.task.kind, reason=reason
+        )
+
+    def _leave_out(self) -> None:
+        """Part with the sites that have not answered."""
         if not self.pending:
             return
-        self.transport.cancel(self.task.task_id)
-        for site in sorted(self.pending):
-            here = site in self.roster.present
-            reason = "no reply before the deadline" if here else "not connected"
-            self.roster.journal.record(
-                "dropped", site=site, round=self.task.round, task=self.task.kind, reason=reason
-            )
+        keep = self.stragglers == "late" and self.replied >= self.quorum()
+        if not keep:
+            self.floor.transport.cancel(self.task.task_id)
+        missing = sorted(self.pending)
+        for site in missing:
+            here = self.floor.can_take(site)
+            reason = "no reply before the deadline" if here else self.floor.obstacle(site) or "not connected"
+            if keep and site in self.sent:
+                self.floor.late.keep(site, self.task, self.sent[site])
+                reason = f"{reason}; its update may join a later round"
+            self._drop(site, reason)
+        self.pending = set(missing)
 
     def _missed(self) -> Exception:
-        round_name = f"round {self.task.round}, {self.task.kind}"
+        name = f"round {self.task.round}, {self.task.kind}"
         if self.failures:
             site, failure = min(self.failures.items())
             others = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
             source = f"\n    {failure.source.strip()}" if failure.source else ""
             return error_kind(failure.code)(
                 f"{site}{others}: {failure.what}",
-                where=(failure.where or round_name) + source,
-                hint=failure.hint or f"Mend this, then resume the run ({round_name} is repeated).",
+                where=(failure.where or name) + source,
+                hint=failure.hint or f"Mend this, then resume the run ({name} is repeated).",
             )
-        missing = ", ".join(sorted(self.pending))
+        missing = ", ".join(sorted(self.pending)) or "the sites that were removed"
         return QuorumMissed(
             f"{self.replied} of {len(self.sites)} sites replied before the deadline; "
-            f"the quorum is {self.quorum}.",
-            where=f"{round_name}; no reply from {missing}",
+            f"the quorum is {self.quorum()}.",
+            where=f"{name}; no reply from {missing}",
             hint="Bring the sites back and resume the run, or declare a lower --quorum.",
         )

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+class StopAsked(Exception):
+    """The run was asked to end; what is finished is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """The coordinator's standing decisions.
@@ -15,9 +19,11 @@ class Orders:
         waived: site -> why its card is taken although it does not fit the data contract.
         paused: no new round begins.
         stopped: the run ends now; finished rounds are kept.
+        keys: site -> public key (PEM) that its receipts are signed with, where it is known.
     """
 
     sites: tuple[str, ...]
     waived: Mapping[str, str] = field(default_factory=dict)
     paused: bool = False
     stopped: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)

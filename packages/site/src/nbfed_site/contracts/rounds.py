@@ -200,5 +200,5 @@ def card_from_json(value: Mapping[str, Any]) -> SiteCard:
         unreadable=dict(value["unreadable"]),
         arrays=tuple(ArraySpec(name, tuple(shape), dtype) for name, shape, dtype in value["arrays"]),
         warnings=tuple(value["warnings"]),
-        unfit=tuple(value["unfit"]),
+        unfit=tuple(value.get("unfit", ())),
     )

@@ -1,0 +1,47 @@
+"""Where the round loop writes what happened, and what several of its phases write alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from nbfed_site.contracts import RoundInput, SiteFailure
+
+from .port import Replied
+
+
+class Journal(Protocol):
+    """Where the round loop writes what happened."""
+
+    def record(self, kind: str, /, **body: Any) -> None:
+        """Keep a fact for ever."""
+
+    def tell(self, kind: str, /, **body: Any) -> None:
+        """Show a passing state; it need not be kept."""
+
+
+def record_failure(journal: Journal, site: str, task: RoundInput, failure: SiteFailure) -> None:
+    """Keep why ``site`` could not do ``task``."""
+    journal.record(
+        "failed",
+        site=site,
+        round=task.round,
+        task=task.kind,
+        code=failure.code,
+        what=failure.what,
+        where=failure.where,
+        source_line=failure.source,
+        exception=failure.exception,
+        hint=failure.hint,
+    )
+
+
+def traffic(reply: Replied) -> dict[str, Any]:
+    """What a reply cost, and the site's signed entries about it."""
+    return {
+        "bytes_down": reply.bytes_down,
+        "bytes_up": reply.bytes_up,
+        "seconds": {name: round(value, 4) for name, value in reply.output.seconds.items()},
+        "elapsed": round(reply.seconds, 4),
+        "receipts": [asdict(receipt) for receipt in reply.output.receipts],
+    }
