@@ -36,6 +36,7 @@ FEDERATOR_ROOMS = {
     "analysis": {"notebook"},
     "findings": {"notebook", "analysis"},
     "slicing": {"notebook", "analysis"},
+    "drafting": {"slicing"},
     "templates": set(),
     "sitedata": set(),
     "aggregation": set(),
@@ -48,7 +49,18 @@ FEDERATOR_ROOMS = {
     "kits": {"federation", "ledger", "image"},
 }
 SITE_ONLY_CONTRACTS = {
-    *("notebook", "analysis", "findings", "slicing", "locking", "image", "ledger", "report", "aggregation"),
+    *(
+        "notebook",
+        "analysis",
+        "findings",
+        "slicing",
+        "drafting",
+        "locking",
+        "image",
+        "ledger",
+        "report",
+        "aggregation",
+    ),
 }
 ONLY_HERE = {
     "flwr": {"site/link", "federator/rounds"},

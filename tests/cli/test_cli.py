@@ -65,9 +65,22 @@ def test_check_of_an_example_finds_its_blocks(tmp_path: Path) -> None:
     assert all(block["rule"] == "bare name" for block in data["blocks"].values())
     assert any(item.startswith("torch==") for item in data["requirements"])
     assert data["slice"]["digest"].startswith("sha256:")
+    assert data["data_contract"]["labels"] == ["0", "1"]
+    assert data["data_contract"]["minimum"] == {"train": 10, "test": 10}
+    assert any("load_breast_cancer" in note for note in data["data_contract_notes"])
     text = nbfed("check", "study.ipynb", "--names", cwd=tmp_path)
     assert text.returncode == 0
     assert "carried  load_data" in text.stdout
+    assert "  labels   0, 1\n  at least 10 train samples, 10 test samples, 1 of each class\n" in text.stdout
+
+
+def test_check_shows_the_data_contract_that_it_drafts(tmp_path: Path) -> None:
+    nbfed("new", "study.ipynb", "--example", "histology", cwd=tmp_path)
+    text = nbfed("check", "study.ipynb", cwd=tmp_path).stdout
+    assert "  files    train_client.csv, patches/*, val_client.csv, test.csv\n" in text
+    assert (
+        "  columns  train_client.csv: images, GT; val_client.csv: images, GT; test.csv: images, GT\n" in text
+    )
 
 
 def test_check_of_an_unfilled_template_says_what_to_fill(tmp_path: Path) -> None:

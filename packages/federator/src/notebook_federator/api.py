@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .analysis import Analysis
+    from .drafting import Draft
     from .federation import Options, RunFolder
     from .findings import Finding
     from .imaging import Built
@@ -28,12 +29,13 @@ Progress = AbstractContextManager[Callable[[Mapping[str, Any]], None]]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A notebook as `nbfed check` sees it; ``slice`` is None where findings block it."""
+    """A notebook as `nbfed check` sees it; ``slice`` and ``draft`` are None where findings block it."""
 
     notebook: Notebook
     analysis: Analysis
     findings: tuple[Finding, ...]
     slice: Slice | None
+    draft: Draft | None = None
 
 
 def check(notebook: str | Path, *, sites: int | None = None) -> Checked:
@@ -43,13 +45,17 @@ def check(notebook: str | Path, *, sites: int | None = None) -> Checked:
         NotebookUnreadable: the file is not a notebook.
     """
     from . import analysis, findings, slicing
+    from .drafting import draft_contract
     from .notebook import read
 
     found = read(Path(notebook))
     analysed = analysis.analyse(found)
     examined = findings.examine(found, analysed, sites=sites, cut=slicing.cut)
     blocked = any(finding.level == "error" for finding in examined)
-    return Checked(found, analysed, examined, None if blocked else slicing.cut(analysed))
+    if blocked:
+        return Checked(found, analysed, examined, None)
+    slice_ = slicing.cut(analysed)
+    return Checked(found, analysed, examined, slice_, draft_contract(slice_))
 
 
 def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> RunFolder:

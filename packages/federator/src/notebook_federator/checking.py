@@ -11,6 +11,7 @@ from .notebook import Role, write_marks
 
 if TYPE_CHECKING:
     from .api import Checked
+    from .drafting import Draft
 
 ROLES: tuple[Role, ...] = ("data", "model", "train", "test", "aggregate")
 
@@ -27,6 +28,8 @@ def text(checked: Checked, notebook: Path, *, names: bool, written: Mapping[int,
     """Blocks, needs and findings, for people."""
     lines = [f"cell {cell}: marked as {role}" for cell, role in sorted(written.items())]
     lines += [*_blocks(checked), *_needs(checked), ""]
+    if checked.draft:
+        lines += [*_contract(checked.draft), ""]
     if checked.findings:
         lines += [findings.render(checked.findings, checked.notebook)]
     if names and checked.slice:
@@ -62,6 +65,23 @@ def _requirements(checked: Checked) -> tuple[str, ...]:
     return tuple(map(str, checked.analysis.requirements))
 
 
+def _contract(draft: Draft) -> Iterator[str]:
+    """What each site's data must look like, as the code tells it."""
+    contract = draft.contract
+    counts = [f"{count} {split} samples" for split, count in contract.minimum.items()]
+    counts += [f"{contract.minimum_per_class} of each class"] if contract.minimum_per_class else []
+    asked = {
+        "files": ", ".join(contract.files),
+        "columns": "; ".join(f"{name}: {', '.join(names)}" for name, names in contract.columns.items()),
+        "images": "{} x {} pixels".format(*contract.image_size) if contract.image_size else "",
+        "labels": ", ".join(contract.labels),
+        "at least": ", ".join(counts),
+    }
+    yield "Each site's data needs (a draft, from the code; federation.toml will hold it as [data]):"
+    yield from (f"  {what:<8} {value}" for what, value in asked.items() if value)
+    yield from (f"  note     {note}" for note in draft.notes)
+
+
 def _names(checked: Checked) -> Iterator[str]:
     assert checked.slice is not None
     for item in checked.slice.carried:
@@ -89,6 +109,8 @@ def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
         },
         "requirements": list(_requirements(checked)),
         "modules": [module.path for module in analysis.modules],
+        "data_contract": checked.draft and checked.draft.contract.to_json(),
+        "data_contract_notes": list(checked.draft.notes) if checked.draft else [],
         "findings": findings.to_json(checked.findings),
         "marked": {str(cell): role for cell, role in written.items()},
         "slice": cut
