@@ -6,9 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from nbfed_site.contracts import (
     CannotConnect,
     RoundInput,
@@ -30,6 +30,7 @@ from .uploads import Upload
 
 _MISSED_HEARTBEATS = 4
 _RUN_ALIVE_SECONDS = 10.0
+_MOST_BYTES, _SPARE_BYTES = 1 << 36, 64 << 20
 
 
 class SiteDesk:
@@ -48,7 +49,7 @@ class SiteDesk:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._silence = _MISSED_HEARTBEATS * heartbeat_seconds
-        self._run_id, self._flower_task = start_run(self.state)
+        self.run_id, self._flower_task = start_run(self.state)
         self._run_alive_at = time.monotonic()
         self.members: dict[str, Member] = {}
         self._by_key: dict[bytes, Member] = {}
@@ -119,15 +120,16 @@ class SiteDesk:
             if member is None:
                 return None
             self.withdraw(lambda sent: sent.member is member and sent.task.task_id == task.task_id)
-            message = parcel(task_metadata(task, member.node_id, self._run_id), content)
-            session = self.state.start_session(self._run_id)
+            message = parcel(task_metadata(task, member.node_id, self.run_id), content)
+            session = self.state.start_session(self.run_id)
             stored, _ = self.state.store_message_and_object_tree(message.message, message.tree, session)
             if not stored:
                 raise CannotConnect("A task was addressed to a site that has not joined.", where=site)
             root = message.tree.object_id
-            self.state.store_object(self._run_id, session, root, message.objects[root])
+            self.state.store_object(self.run_id, session, root, message.objects[root])
             light = RoundInput(task.task_id, task.kind, task.round)
-            self._sent[root] = Sent(member, light, time.monotonic(), member.down, member.up)
+            most = _most_bytes(content)
+            self._sent[root] = Sent(member, light, time.monotonic(), member.down, member.up, most)
             return member.node_id
 
     def withdraw(self, chosen: Callable[[Sent], bool]) -> None:
@@ -145,6 +147,7 @@ class SiteDesk:
         self.state.confirmed.discard(message_id)
         for session in [key for key, other in self._sessions.items() if other is sent]:
             del self._sessions[session]
+            self.state.end_session(session)
         return sent
 
     def pulse(self) -> None:
@@ -257,7 +260,9 @@ class SiteDesk:
         metadata = request.messages_list[0].metadata
         with self._lock:
             sent = self._sent.get(metadata.reply_to_message_id)
-            if sent is None or sent.member.node_id != node_id:
+            mine = sent is not None and sent.member.node_id == node_id
+            if sent is None or not mine or sent.reply_id not in ("", metadata.message_id):
+                self.state.end_session(answer.session_id)
                 return
             sent.reply_id = metadata.message_id
             sent.tree = request.message_object_trees[0]
@@ -273,12 +278,12 @@ class SiteDesk:
                 return None
             if request.object_id not in sent.missing:
                 return None
-            return Upload(self.store, request.object_id, self._file(sent), length)
+            return Upload(self.store, request.object_id, self._file(sent), length, sent.most)
 
     def _file(self, sent: Sent) -> RunFile | None:
         """Where the array bytes of a reply go."""
-        runs = (array for record in sent.tree.children[0].children for array in record.children)
-        run = next(runs, None)
+        records = (record for content in sent.tree.children[:1] for record in content.children)
+        run = next((array for record in records for array in record.children), None)
         return None if run is None else self.store.find_file(run.object_id)
 
     def stored(self, session_id: str, object_id: str) -> None:
@@ -306,8 +311,6 @@ class SiteDesk:
         if sent.missing:
             return
         self._forget(next(key for key, other in self._sent.items() if other is sent))
-        if not self._sessions:
-            self.state.delete_sessions_in_run(self._run_id)
         self._tell(self._read(sent))
 
     def _read(self, sent: Sent) -> Event:
@@ -324,3 +327,9 @@ class SiteDesk:
     def discard(self, reply: Replied) -> None:
         """Remove what a reply has on disk."""
         self.store.delete(self._replies.pop((reply.site, reply.output.task_id), ""))
+
+
+def _most_bytes(content: RecordDict) -> int:
+    """Bytes that the arrays of a reply may have: those of the model sent, twice as precise, and some."""
+    arrays = cast(ArrayRecord | None, content.get("arrays"))
+    return _MOST_BYTES if arrays is None else 2 * int(arrays["run"].shape[0]) + _SPARE_BYTES

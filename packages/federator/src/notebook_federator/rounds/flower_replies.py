@@ -17,7 +17,10 @@ from nbfed_site.link.pack import slots_from_json, total_bytes
 from nbfed_site.link.records import Run, open_parcel
 
 from .object_store import SpillingStore
+from .sound import require_sound
 from .spooled import SpooledArrays
+
+_WORDS = 500
 
 
 @dataclass(slots=True)
@@ -41,13 +44,14 @@ class Member:
 
 @dataclass(slots=True)
 class Sent:
-    """A message under way to one site, or waiting for the reply."""
+    """A message under way to one site, or waiting for the reply, whose arrays may have ``most`` bytes."""
 
     member: Member
     task: RoundInput
     sent_at: float
     down: int
     up: int
+    most: int
     reply_id: str = ""
     missing: set[str] = field(default_factory=set)
     tree: Any = None
@@ -58,15 +62,18 @@ def read_reply(sent: Sent, store: SpillingStore) -> RoundOutput | SiteFailure:
     try:
         header, run = open_parcel(sent.tree, lambda key: store.get(key) or b"")
         if "failure" in header:
-            return SiteFailure(**header["failure"])
+            failure = SiteFailure(**header["failure"])
+            require_sound(failure)
+            return failure
         arrays = None if run is None else _arrays(run, header["layout"], store)
         output = output_from_header(header["output"], arrays)
+        require_sound(output)
         task = sent.task
         if (output.task_id, output.kind, output.round) != (task.task_id, task.kind, task.round):
             raise BadInput("The reply is to another task.")
-    except (BadInput, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, BadInput, KeyError, RecursionError, TypeError, ValueError) as error:
         what = f"The reply of site {sent.member.site} cannot be read: {error}"
-        return SiteFailure(TaskRefused.code, what)
+        return SiteFailure(TaskRefused.code, what[:_WORDS])
     return output
 
 

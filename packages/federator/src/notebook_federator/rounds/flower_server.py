@@ -260,6 +260,8 @@ class FleetApp:
 
     def _handle(self, call: Call, request: Any) -> Answer:
         state, store, desk = self._desk.state, self._desk.store, self._desk
+        if getattr(request, "run_id", desk.run_id) != desk.run_id:
+            raise Refusal(409, "another run")
         match call.name:
             case "activate-node":
                 answer = fleet_handlers.activate_node(request=request, state=state)
@@ -272,8 +274,8 @@ class FleetApp:
             case "pull-messages":
                 answer = fleet_handlers.pull_messages(request=request, state=state, store=store)
             case "push-messages":
-                _check_sender(request)
-                answer = fleet_handlers.push_messages(request=request, state=state)
+                _check_reply(request, desk.run_id)
+                answer = _push(request, state)
                 desk.replying(request.node.node_id, request, answer)
             case "confirm-message-received":
                 answer = fleet_handlers.confirm_message_received(request=request, state=state, store=store)
@@ -283,12 +285,25 @@ class FleetApp:
         return cast(bytes, answer.SerializeToString())
 
 
-def _check_sender(request: Any) -> None:
+def _check_reply(request: Any, run_id: int) -> None:
     """Flower knows who calls, and to whom a task went, but does not compare the two."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
         raise Refusal(400, "one message at a time")
-    if request.messages_list[0].metadata.src_node_id != request.node.node_id:
+    metadata = request.messages_list[0].metadata
+    if metadata.src_node_id != request.node.node_id:
         raise Refusal(403, "a reply in another site's name")
+    if metadata.run_id != run_id:
+        raise Refusal(409, "another run")
+    if metadata.message_id != request.message_object_trees[0].object_id:
+        raise Refusal(400, "the objects of another message")
+
+
+def _push(request: Any, state: Any) -> Any:
+    """Flower's handler; it raises what comes to hand on a message that Flower would not have made."""
+    try:
+        return fleet_handlers.push_messages(request=request, state=state)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Refusal(400, "not a message of this call") from error
 
 
 def _pull(store: SpillingStore, object_id: str) -> Answer:

@@ -5,7 +5,8 @@ bring back tasks of a process that is gone. Sites come back by their keys.
 
 Touches of Flower that are not its public API:
     ``flwr.server.superlink.linkstate.InMemoryLinkState`` (subclassed: ``activate_node``,
-    ``get_message_ins``, ``message_ins_store``, ``lock``, and the methods that are called on it);
+    ``get_message_ins``, ``message_ins_store``, ``lock``, ``_cleanup_push_session``, and the methods
+    that are called on it);
     ``flwr.superlink.federation.NoOpFederationManager``;
     ``flwr.common.constant``: ``NOOP_FLWR_AID``, ``NOOP_ACCOUNT_NAME``, ``SUPERLINK_NODE_ID``;
     ``flwr.supercore.constant``: ``NOOP_FEDERATION_ID``, ``TaskType``; ``flwr.app.metadata.Metadata``.
@@ -54,6 +55,10 @@ class SiteState(InMemoryLinkState):
                 for message_id, message in self.message_ins_store.items()
                 if message.metadata.dst_node_id == node_id and message_id not in self.confirmed
             ]
+
+    def end_session(self, session_id: str) -> None:
+        """Forget that objects were to come."""
+        self._cleanup_push_session(session_id, cleanup_messages=False)
 
 
 def add_site(state: SiteState, site: str, key: bytes) -> int:

@@ -73,12 +73,13 @@ class SpillingStore(ObjectStore):
             children = self._entry(object_id).children
             return ObjectTree(object_id=object_id, children=[self.get_object_tree(item) for item in children])
 
-    def put(self, object_id: str, object_content: bytes) -> None:
+    def put(self, object_id: str, object_content: bytes, most: int | None = None) -> None:
         """Take one small object, once its bytes are proved to be what its id says.
 
         Raises:
             NoObjectInStoreError: the object is not expected.
-            ValueError: the bytes are not those of the id, or are an array chunk's.
+            ValueError: the bytes are not those of the id, or are an array chunk's, or announce more than
+                ``most`` bytes of arrays: a few bytes can announce terabytes.
             OSError: the disk is full.
         """
         with self._lock:
@@ -88,6 +89,8 @@ class SpillingStore(ObjectStore):
             raise ValueError(f"object {object_id} has other content")
         if object_content.startswith(b"Array "):
             run = run_from_object(object_id, object_content)
+            if most is not None and run.nbytes > most:
+                raise ValueError(f"array {object_id} has {run.nbytes} bytes, more than {most}")
             self._place(run, self.new_file(run.nbytes), filled=False)
         with self._lock:
             entry = self._entry(object_id)

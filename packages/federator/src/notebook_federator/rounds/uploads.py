@@ -19,6 +19,7 @@ class Upload:
     Args:
         file: where the array bytes of this site's reply go; None while its array is not here yet.
         length: of the whole object.
+        most: bytes that the arrays of this reply may have; None for any.
 
     Raises (all methods):
         ValueError: the object is not acceptable, or its bytes are not those of its id.
@@ -26,8 +27,16 @@ class Upload:
         OSError: the disk is full.
     """
 
-    def __init__(self, store: SpillingStore, object_id: str, file: RunFile | None, length: int) -> None:
+    def __init__(
+        self,
+        store: SpillingStore,
+        object_id: str,
+        file: RunFile | None,
+        length: int,
+        most: int | None = None,
+    ) -> None:
         self._store, self._object_id, self._file, self.length = store, object_id, file, length
+        self._most = most
         self._sha = hashlib.sha256()
         self._held: Pieces = []
         self._got = self._written = 0
@@ -76,7 +85,7 @@ class Upload:
         if self._got != self.length or self._sha.hexdigest() != self._object_id:
             raise ValueError("the object has other content than its id says")
         if self._kind == "small":
-            self._store.put(self._object_id, b"".join(self._held))
+            self._store.put(self._object_id, b"".join(self._held), self._most)
         elif self._places and self._file is not None:
             self._store.settle(self._object_id, self._file, self._places, proved=True)
             self._places = []
