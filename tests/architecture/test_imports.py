@@ -16,20 +16,25 @@ SITE_ROOMS = {
     "arrays": {"contracts"},
     "release": {"contracts"},
     "keys": {"contracts"},
-    "kit": {"contracts", "keys"},
+    "certificates": {"contracts"},
+    "kit": {"contracts", "keys", "certificates"},
     "receipts": {"contracts", "keys"},
     "program": {"contracts", "arrays"},
     "imagesize": set(),
     "fit": {"contracts", "imagesize"},
     "worker": {"contracts", "arrays", "program", "release", "receipts", "fit"},
-    "link": {"contracts", "arrays", "keys"},
+    "link": {"contracts", "arrays", "keys", "certificates", "kit"},
     "options": {"contracts"},
     "scratch": {"contracts"},
     "events": {"contracts"},
-    "settings": {"contracts", "options", "scratch"},
-    "up": {"contracts", "events", "keys", "settings", "program", "receipts", "worker", "link"},
+    "settings": {"contracts", "options", "scratch", "kit"},
+    "enrolling": {"contracts", "events", "keys", "kit", "certificates", "receipts", "scratch", "link"},
+    "up": {"contracts", "events", "settings", "program", "receipts", "worker", "enrolling", "link"},
     "doctor": {"contracts", "scratch", "settings", "program", "link"},
-    "__main__": {"contracts", "options", "scratch", "events", "settings", "up", "doctor", "program", "link"},
+    "__main__": {
+        *("contracts", "options", "scratch", "events", "settings", "kit", "enrolling"),
+        *("up", "doctor", "program", "link"),
+    },
 }
 FEDERATOR_ROOMS = {
     "notebook": set(),
@@ -183,7 +188,7 @@ def test_the_site_package_stays_small_enough_to_read() -> None:
     """Whatever touches data, model, network or key; and apart from that, the operator's commands."""
     sizes = {path.relative_to(SITE).as_posix(): code_lines(path) for path in files(SITE)}
     commands = sum(sizes.pop(name) for name in COMMANDS)
-    assert sum(sizes.values()) <= 3300
+    assert sum(sizes.values()) <= 3500
     assert commands <= 500
 
 

@@ -13,7 +13,8 @@ import pytest
 from flwr.proto import fleet_pb2, message_pb2, node_pb2
 from nbfed_site.contracts import CannotConnect, RoundInput, VersionSkew
 from nbfed_site.link import LinkSettings, fleet, generate_key, run
-from nbfed_site.link.fleet import FleetClient, NotRecognised, Unreachable
+from nbfed_site.link.fleet import FleetClient
+from nbfed_site.link.refusals import NotRecognised, Unreachable
 from notebook_federator.rounds.flower_server import CALL_BYTES, OBJECT_BYTES
 from notebook_federator.rounds.port import Failed, Replied
 
@@ -66,7 +67,7 @@ def test_an_unknown_key_is_turned_away(one: Any, tmp_path: Path) -> None:
     key = tmp_path / "stranger.pem"
     generate_key(key)
     settings = LinkSettings(one.transport.address, "stranger", key)
-    with pytest.raises(CannotConnect, match="does not know"):
+    with pytest.raises(CannotConnect, match="refuses this site: unknown key"):
         run(settings, lambda task: None, threading.Event(), lambda *event: None, lambda error: None)
     assert post(one.transport.address, "/v1/fleet/activate-node")[0] == 403
     assert still_serves(one)

@@ -14,7 +14,7 @@ import pytest
 from flwr.proto import fleet_pb2
 from nbfed_site.contracts import CannotConnect, RoundInput, SiteState, VersionSkew
 from nbfed_site.link import generate_key
-from nbfed_site.link.fleet import Unreachable
+from nbfed_site.link.refusals import Unreachable
 from notebook_federator.rounds.entrance import HEAD_BYTES, Limits
 from notebook_federator.rounds.mutual_tls import Page
 from notebook_federator.rounds.port import Failed, Joined, Lost, Progressed, Received, Replied

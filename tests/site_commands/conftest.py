@@ -65,6 +65,8 @@ def site(scratch: Path, slice_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(Path.cwd())
 
     def call(*words: str, **variables: object) -> int:
+        if scratch.is_dir():
+            (scratch / "lock").unlink(missing_ok=True)  # of a process that has ended
         os.environ["NBFED_SCRATCH"], os.environ["NBFED_SLICE"] = str(scratch), str(slice_folder)
         os.environ.update({f"NBFED_{name.upper()}": str(value) for name, value in variables.items()})
         return program.main(list(words))

@@ -1,4 +1,4 @@
-"""What a site's operator calls: doctor, key, up, healthy."""
+"""What a site's operator calls: doctor, approve, up, healthy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .contracts import NbfedError
 from .events import EventLog, Narrator, Tell
+from .kit import KitFolder, read_kit
 from .options import Parser, answer, folder, pair, share, wire
 from .scratch import Health, Scratch, ailment
-from .settings import Settings, from_options, read_settings
+from .settings import Settings, from_kit, from_options, read_settings
 from .up import run_site
 
-_SLICE, _SCRATCH = "/app/slice", "/scratch"
+if TYPE_CHECKING:
+    from .enrolling import Enrolment
+
+_KIT, _SLICE, _SCRATCH = "/kit", "/app/slice", "/scratch"
+_DAY = 86_400
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +36,7 @@ def command_line() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True)
     abouts = {
         _doctor: "look for whatever could keep this site from training",
+        _approve: "allow what the kit names to run here, after something else was allowed",
         _key: "print the site's public key, for the coordinator; make the pair where there is none",
         _up: "take part in the federation until the run is over",
         _healthy: "whether the site is registered with the server now; for the container engine",
@@ -41,21 +47,26 @@ def command_line() -> Parser:
         made[-1].set_defaults(run=run)
         made[-1].output_format()
         made[-1].option("--scratch", "the only folder written to", "NBFED_SCRATCH", _SCRATCH, type=folder)
-    doctor, _, up, _ = made
+    doctor, approve, _, up, _ = made
+    for command in (doctor, approve, up):
+        command.option("--kit", "the folder that the coordinator gave", "NBFED_KIT", _KIT, type=folder)
+        command.option("--slice", "what the notebook was cut to", "NBFED_SLICE", _SLICE, type=folder)
     for command in (doctor, up):
+        about = "the site's data; default: /data, where there is one"
+        command.option("--data", about, "NBFED_DATA", type=folder)
+        about = "share K/N of the notebook's own data, such as 1/3"
+        command.option("--share", about, "NBFED_SHARE", type=share)
+        command.option("--set", "NAME=VALUE of a parameter", default=[], type=pair, action="append")
         command.option("--server", "URL of the server", "NBFED_SERVER")
         command.option("--ca", "certificate of the server's authority", "NBFED_CA", type=folder)
-        command.option("--slice", "what the notebook was cut to", "NBFED_SLICE", _SLICE, type=folder)
-        command.option(
-            "--data", "the site's data; default: /data, where there is one", "NBFED_DATA", type=folder
-        )
         command.switch("--plain-http", "allow an http:// server on another machine")
     up.option("--name", "name of this site", "NBFED_SITE")
-    up.option("--min-examples", "fewest samples of an update", "NBFED_MIN_EXAMPLES", 10, type=int)
     up.option("--wire", "precision of arrays sent: fp32, bf16", "NBFED_WIRE", "fp32", type=wire)
-    up.option("--share", "share K/N of the notebook's own data, such as 1/3", "NBFED_SHARE", type=share)
-    up.option("--set", "NAME=VALUE of a parameter", default=[], type=pair, action="append")
-    up.switch("--allow-messages", "let the text of the notebook's errors leave; it may quote data")
+    about = "fewest samples of an update; no less than the kit's policy says"
+    up.option("--min-examples", about, "NBFED_MIN_EXAMPLES", type=int)
+    up.switch("--allow-messages", "let the text of the notebook's errors leave, where the kit's policy does")
+    about = "end when the server was out of reach for so many seconds"
+    up.option("--give-up", about, "NBFED_GIVE_UP", _DAY, type=float)
     up.option("--settings", "a JSON file in place of all other options", type=Path)
     return parser
 
@@ -70,6 +81,28 @@ def _doctor(options: Namespace) -> int:
             print(finding.text(), flush=True)
     code = int(any(finding.level == "no" for finding in findings))
     return answer(options.format, "", {"findings": [asdict(finding) for finding in findings]}, code)
+
+
+def _approve(options: Namespace) -> int:
+    from .enrolling import Enrolment
+
+    scratch, kit = _own(options), _kit(options)
+    given = Enrolment.begin(kit, scratch).approve()
+    text = "\n".join(f"{name:8}{value}" for name, value in given.items())
+    return answer(options.format, f"May run here from now on:\n{text}", given)
+
+
+def _own(options: Namespace) -> Scratch:
+    scratch = Scratch(options.scratch)
+    scratch.confine()
+    scratch.own()
+    return scratch
+
+
+def _kit(options: Namespace) -> KitFolder:
+    from .program import read_slice
+
+    return read_kit(options.kit, read_slice(options.slice).manifest.slice_digest)
 
 
 def _key(options: Namespace) -> int:
@@ -96,12 +129,19 @@ def _up(options: Namespace) -> int:
         settings = read_settings(options.settings)
         log = EventLog(settings.events)
         return _follow(settings, [log], [log])
-    scratch = Scratch(options.scratch)
-    scratch.confine()
-    scratch.own()
+    scratch = _own(options)
     from .program import read_slice
 
-    settings = from_options(options, scratch, read_slice(options.slice).manifest)
+    manifest = read_slice(options.slice).manifest
+    enrolment = None
+    if (options.kit / "kit.json").exists():
+        from .enrolling import Enrolment
+
+        kit = read_kit(options.kit, manifest.slice_digest)
+        settings = from_kit(options, scratch, manifest, kit)
+        enrolment = Enrolment.begin(kit, scratch)
+    else:
+        settings = from_options(options, scratch, manifest)
     if not scratch.key.exists():
         print(
             f"New key. The coordinator needs this line: {_public_line(scratch)}", file=sys.stderr, flush=True
@@ -110,7 +150,7 @@ def _up(options: Namespace) -> int:
     logs = [EventLog(str(scratch.events), leave_out=("progress",))]
     logs += [EventLog(1)] if options.format == "json" else []
     others = [health] if options.format == "json" else [health, Narrator()]
-    return _follow(settings, logs, [*logs, *others], health.beat)
+    return _follow(settings, logs, [*logs, *others], health.beat, enrolment)
 
 
 def _follow(
@@ -118,13 +158,14 @@ def _follow(
     logs: list[EventLog],
     listeners: Sequence[Tell],
     on_beat: Callable[[], None] = lambda: None,
+    enrolment: Enrolment | None = None,
 ) -> int:
     def tell(event: str, fields: Mapping[str, Any]) -> None:
         for listener in listeners:
             listener(event, fields)
 
     try:
-        run_site(settings, tell, on_beat)
+        run_site(settings, tell, on_beat, enrolment)
     except NbfedError as error:
         for log in logs:
             log("failed", {"code": error.code, "what": error.what, "where": error.where, "hint": error.hint})

@@ -14,6 +14,8 @@ from .contracts import SiteState, canonical_json
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 _SENTENCES = {
+    "approved": "May run here: {image}",
+    "joined": "Joined {federation} as {site}; the certificate is good for {days} days",
     "connected": "Connected to {server}",
     "disconnected": "Not connected, trying again: {cause}",
     "received": "Round {round}: the server asks to {kind} ({bytes:,} bytes came)",

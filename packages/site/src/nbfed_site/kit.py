@@ -7,9 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from .certificates import fingerprint
 from .contracts import Kit, KitInvalid, digest
 from .keys import is_signed
 
@@ -59,7 +57,7 @@ def read_kit(path: Path, slice_digest: str) -> KitFolder:
     for name in sorted(kit.files.keys() - {_IMAGES}):
         if _digest(path, name) != kit.files[name]:
             raise KitInvalid(f"{name} was edited after the kit was made.", where=str(path), hint=_NEW_KIT)
-    if _fingerprint(_read(path, "authority.pem")) != kit.authority:
+    if fingerprint(_read(path, "authority.pem")) != kit.authority:
         what = "authority.pem is not the certificate that the kit names."
         raise KitInvalid(what, where=str(path), hint=_NEW_KIT)
     if kit.slice_digest != slice_digest:
@@ -89,10 +87,3 @@ def _unreadable(folder: Path, name: str, error: OSError) -> KitInvalid:
         return KitInvalid("There is no kit.", where=str(folder), hint=hint)
     hint = _NEW_KIT if isinstance(error, FileNotFoundError) else "Let this user read it."
     return KitInvalid(f"{name} of the kit cannot be read ({error.strerror}).", where=str(folder), hint=hint)
-
-
-def _fingerprint(pem: bytes) -> str:
-    try:
-        return digest(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
-    except ValueError:
-        return ""

@@ -1,4 +1,4 @@
-"""The one folder that a container may write: key, records, signs of life, all temporary files."""
+"""The one folder that a container may write: key, certificate, records, health, all temporary files."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class Scratch:
     def key(self) -> Path:
         """The private key."""
         return self.path / "key.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of that key, once this site has joined."""
+        return self.path / "site.pem"
 
     @property
     def receipts(self) -> Path:

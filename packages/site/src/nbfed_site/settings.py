@@ -7,12 +7,13 @@ import json
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from .contracts import BadInput, Manifest, Scalar, SettingsInvalid
+from .contracts import BadInput, Manifest, ReleasePolicy, Scalar, SettingsInvalid
+from .kit import KitFolder
 from .options import literals
 from .scratch import Scratch
 
@@ -28,12 +29,14 @@ class Settings:
         server: ``host:port`` or ``https://host:port``. name, key: the site's name and private key file.
         slice: the slice folder. receipts: the receipts file.
         root_certificates: PEM file of the server's authority; None without TLS.
+        certificate: PEM file that shows the server who this site is; None where it asks for none.
         data_path: the site's data, where the notebook takes it as a parameter.
         parameters: other parameters by name. partition: fields of ``Partition``, to share the
             notebook's own data. policy: fields of ``ReleasePolicy``.
         contract: the data contract as JSON; none where empty.
         events: file that JSON lines are appended to, or the number of an inherited descriptor; with
             1, standard output is theirs alone, and what the notebook prints goes to standard error.
+        give_up_seconds: end when the server was out of reach for so long; None: never.
         threads: processor threads for numerical libraries; None leaves them alone.
         parent_pipe: end when standard input closes, that is when the parent process is gone.
     """
@@ -44,6 +47,7 @@ class Settings:
     slice: str
     receipts: str
     root_certificates: str | None = None
+    certificate: str | None = None
     data_path: str | None = None
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     partition: Mapping[str, Any] | None = None
@@ -53,6 +57,7 @@ class Settings:
     wire: Literal["fp32", "bf16"] = "fp32"
     threads: int | None = None
     heartbeat_seconds: float = 5.0
+    give_up_seconds: float | None = None
     parent_pipe: bool = False
 
 
@@ -104,9 +109,47 @@ def from_options(options: Namespace, scratch: Scratch, manifest: Manifest) -> Se
         data_path=str(data) if data else None,
         parameters=literals(dict(options.set)),
         partition=options.share,
-        policy={"min_examples": options.min_examples, "allow_messages": options.allow_messages},
+        policy={"min_examples": options.min_examples or 10, "allow_messages": options.allow_messages},
         wire=options.wire,
     )
+
+
+def from_kit(options: Namespace, scratch: Scratch, manifest: Manifest, folder: KitFolder) -> Settings:
+    """Settings of a container: from its kit; its own options may only be stricter.
+
+    Raises:
+        SettingsInvalid: an option makes no sense, or would let more out than the kit.
+    """
+    kit, data = folder.kit, data_folder(options.data, manifest)
+    return Settings(
+        server=kit.server,
+        name=kit.site,
+        key=str(scratch.key),
+        slice=str(options.slice),
+        receipts=str(scratch.receipts),
+        root_certificates=str(folder.authority),
+        certificate=str(scratch.certificate),
+        data_path=str(data) if data else None,
+        parameters=literals(dict(options.set)),
+        partition=options.share,
+        policy=asdict(_own_policy(options, kit.policy)),
+        contract=kit.contract.to_json(),
+        wire=kit.wire,
+        heartbeat_seconds=kit.heartbeat,
+        give_up_seconds=options.give_up,
+    )
+
+
+def _own_policy(options: Namespace, floor: ReleasePolicy) -> ReleasePolicy:
+    fewest = floor.min_examples if options.min_examples is None else options.min_examples
+    own = replace(floor, min_examples=fewest, allow_messages=options.allow_messages)
+    if floor.tightened(own) != own:
+        what = "This site's own options may only be stricter than the federation's policy."
+        hint = f"--min-examples is {floor.min_examples} or more"
+        if not floor.allow_messages:
+            hint += "; texts of errors may not leave (--allow-messages)"
+        raise SettingsInvalid(what, hint=hint + ".")
+    return own
 
 
 def data_folder(asked: Path | None, manifest: Manifest) -> Path | None:

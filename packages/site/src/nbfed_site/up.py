@@ -9,21 +9,29 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .contracts import DataContract, ReleasePolicy
 from .events import Standing, Tell
-from .keys import private_key, sign
 from .settings import Settings, made
+
+if TYPE_CHECKING:
+    from .enrolling import Enrolment
+    from .link import LinkSettings
+    from .receipts import Receipts
+    from .worker import Worker
 
 _GRACE_SECONDS = 10.0
 
 
-def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> None:
+def run_site(
+    settings: Settings, tell: Tell, on_beat: Callable[[], None], enrolment: Enrolment | None = None
+) -> None:
     """Serve tasks until the server says that the run is over, or this process is told to end.
 
     Args:
         tell: told what happens, from two threads. on_beat: called after each sign of life.
+        enrolment: how this site becomes a member; None where it is one.
 
     Raises:
         NbfedError: the settings do not fit, or the server refuses this site.
@@ -31,27 +39,18 @@ def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> Non
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if settings.threads else ():
         os.environ[name] = str(settings.threads)
     from . import link
-    from .program import Partition, Program, Stopped
-    from .receipts import Receipts
-    from .worker import Worker
+    from .enrolling import signed_receipts
+    from .program import Stopped
 
-    given = dict(settings.parameters)
-    if settings.data_path is not None:
-        given["data_path"] = settings.data_path
-    share = made(Partition, settings.partition) if settings.partition else None
-    policy = made(ReleasePolicy, settings.policy)
-    contract = DataContract.from_json(settings.contract) if settings.contract else DataContract()
-    data = (Path(settings.data_path) if settings.data_path else None, contract)
     standing = Standing()
 
     def note(event: str, fields: Mapping[str, Any]) -> None:
         standing(event, fields)
         tell(event, fields)
 
-    program = Program(Path(settings.slice), given, share, lambda progress: note("progress", asdict(progress)))
-    key = private_key(Path(settings.key))
-    receipts = Receipts(Path(settings.receipts), sign=lambda text: sign(key, text.encode()))
-    worker = Worker(program, policy, receipts, note, settings.name, data=data)
+    own = Path(settings.receipts), Path(settings.key)
+    receipts = enrolment.receipts if enrolment else signed_receipts(*own)
+    worker = _worker(settings, receipts, note)
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
@@ -63,22 +62,47 @@ def run_site(settings: Settings, tell: Tell, on_beat: Callable[[], None]) -> Non
     signal.signal(signal.SIGINT, end)
     if settings.parent_pipe:
         _follow_parent()
-    certificates = Path(settings.root_certificates) if settings.root_certificates else None
-    connection = link.LinkSettings(
-        settings.server,
-        settings.name,
-        Path(settings.key),
-        certificates,
-        program.manifest.slice_digest,
-        settings.wire,
-        settings.heartbeat_seconds,
-    )
+    connection = _connection(settings, worker.slice_digest)
     try:
-        link.run(connection, worker.handle, stop, note, worker.describe, on_beat, standing.header)
+        if enrolment is not None:
+            enrolment.enter(connection, stop, tell)
+        if not stop.is_set():
+            link.run(connection, worker.handle, stop, note, worker.describe, on_beat, standing.header)
     except Stopped:
         stop.set()
     if stop.is_set():
         tell("stopped", {"cause": "told to end"})
+
+
+def _worker(settings: Settings, receipts: Receipts, tell: Tell) -> Worker:
+    from .program import Partition, Program
+    from .worker import Worker
+
+    given = dict(settings.parameters)
+    if settings.data_path is not None:
+        given["data_path"] = settings.data_path
+    share = made(Partition, settings.partition) if settings.partition else None
+    policy = made(ReleasePolicy, settings.policy)
+    contract = DataContract.from_json(settings.contract) if settings.contract else DataContract()
+    data = (Path(settings.data_path) if settings.data_path else None, contract)
+    program = Program(Path(settings.slice), given, share, lambda progress: tell("progress", asdict(progress)))
+    return Worker(program, policy, receipts, tell, settings.name, data=data)
+
+
+def _connection(settings: Settings, slice_digest: str) -> LinkSettings:
+    from .link import LinkSettings
+
+    return LinkSettings(
+        settings.server,
+        settings.name,
+        Path(settings.key),
+        Path(settings.root_certificates) if settings.root_certificates else None,
+        Path(settings.certificate) if settings.certificate else None,
+        slice_digest,
+        settings.wire,
+        settings.heartbeat_seconds,
+        settings.give_up_seconds,
+    )
 
 
 def _follow_parent() -> None:

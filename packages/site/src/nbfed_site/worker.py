@@ -84,6 +84,11 @@ class Worker:
         self._events("released", about | sizes)
         return replace(output, receipts=(came, left))
 
+    @property
+    def slice_digest(self) -> str:
+        """Digest of the only code that is ever run here."""
+        return self._program.manifest.slice_digest
+
     def describe(self, error: BaseException) -> SiteFailure:
         """What may leave about ``error`` under this site's policy."""
         return describe_failure(error, self._program.manifest, self._policy.allow_messages)

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from nbfed_site.contracts import Arrays, BadInput, CannotConnect, RoundInput
 
-from .fleet import FleetClient, NotRecognised, Unreachable
+from .fleet import FleetClient
 from .pack import (
     CHUNK_BYTES,
     Slot,
@@ -53,6 +53,7 @@ from .pack import (
     total_bytes,
 )
 from .records import Parcel, Run, content_of, open_parcel, parcel
+from .refusals import NotRecognised, Unreachable
 
 _THREADS = 2
 _REFUSALS = 5

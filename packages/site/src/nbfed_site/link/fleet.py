@@ -12,12 +12,10 @@ Touches of Flower that are not its public API:
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import http.client
 import socket
 import ssl
-import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -40,10 +38,11 @@ from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import sign_message
 
 from nbfed_site import __version__
-from nbfed_site.contracts import CannotConnect, SettingsInvalid, VersionSkew
+from nbfed_site.contracts import SettingsInvalid
 from nbfed_site.keys import private_key, public_key
 
 from .pack import chunk_head
+from .refusals import Unreachable, failure, refusal
 
 VERSION_HEADER = "nbfed-version"
 INSTANCE_HEADER = "nbfed-instance"
@@ -52,16 +51,7 @@ STATE_HEADER = "nbfed-state"
 VERSIONS = f"nbfed {__version__}, flwr {version('flwr')}"
 
 _READ_BYTES = 1 << 20
-_CLOCK_SECONDS = 120
 _ResponseT = TypeVar("_ResponseT")
-
-
-class Unreachable(Exception):
-    """The server did not answer, or could not do what was asked just now."""
-
-
-class NotRecognised(Exception):
-    """The server does not hold this site for active: it was restarted, or has given the site up."""
 
 
 class FleetClient:
@@ -157,15 +147,15 @@ class FleetClient:
         try:
             connection, response = self._exchange(name, pieces, timeout)
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(_cause(error)) from error
+            raise failure(error, self._server) from error
         try:
             if response.status != http.client.OK:
-                raise _refusal(response)
+                raise refusal(response.status, response.read(4000), response.headers["Date"], VERSIONS)
             yield response
             response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unreachable(_cause(error)) from error
+            raise failure(error, self._server) from error
         except BaseException:
             connection.close()
             raise
@@ -207,18 +197,28 @@ class FleetClient:
         return True, connection
 
 
-def tls_context(server: str, root_certificates: Path | None) -> ssl.SSLContext | None:
-    """How the server's certificate is judged; None for plain HTTP.
+def tls_context(
+    server: str, root_certificates: Path | None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext | None:
+    """How the server's certificate is judged, and what is shown to it; None for plain HTTP.
 
-    Without ``root_certificates`` an ``https://`` server is judged by this machine's authorities.
+    Without ``root_certificates`` an ``https://`` server is judged by this machine's authorities. The
+    private key is in the file ``key``, or in ``certificate`` beside it.
     """
     if root_certificates is None and not server.startswith("https://"):
         return None
     try:
-        return ssl.create_default_context(cafile=root_certificates)
+        context = ssl.create_default_context(cafile=root_certificates)
     except OSError as error:
         what = f"The authority's certificate cannot be read: {error}."
         raise SettingsInvalid(what, where=str(root_certificates)) from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            what = f"The certificate and its key cannot be read: {error}."
+            raise SettingsInvalid(what, where=str(certificate)) from error
+    return context
 
 
 def connect(server: str, context: ssl.SSLContext | None, timeout: float) -> http.client.HTTPConnection:
@@ -286,37 +286,3 @@ def varint(value: int) -> bytes:
         value >>= 7
     data.append(value)
     return bytes(data)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__
-
-
-def _refusal(response: http.client.HTTPResponse) -> Exception:
-    text = response.read(2000).decode(errors="replace")
-    if response.status == http.client.FORBIDDEN:
-        return CannotConnect(
-            "The server does not know this site's key.",
-            hint="ask the coordinator to add this site's public key to the federation",
-        )
-    if response.status == http.client.UPGRADE_REQUIRED:
-        return VersionSkew(
-            f"This site runs {VERSIONS}, but the server runs {text}.",
-            hint="use the site image that was built together with the server image",
-        )
-    if response.status == http.client.UNAUTHORIZED:
-        return NotRecognised(text + _clock_hint(response))
-    return Unreachable(f"the server answered {response.status}: {text}")
-
-
-def _clock_hint(response: http.client.HTTPResponse) -> str:
-    try:
-        there = email.utils.parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (TypeError, ValueError):
-        return ""
-    apart = time.time() - there
-    return (
-        f" (this machine's clock is {apart:+.0f} s from the server's)" if abs(apart) > _CLOCK_SECONDS else ""
-    )

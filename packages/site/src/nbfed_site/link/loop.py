@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,15 +21,14 @@ from nbfed_site.contracts import (
 )
 
 from .courier import Courier, Delivery, Task
-from .fleet import FleetClient, NotRecognised, Unreachable, tls_context
+from .fleet import FleetClient, tls_context
 from .pack import Wire
+from .patience import Patience, Tell
+from .refusals import NotRecognised, Unreachable
 
 _IDLE_SECONDS = (0.02, 1.0)
-_RETRY_SECONDS = (0.2, 5.0)
 _HEARTBEAT_CALL_SECONDS = 5.0
 _ResultT = TypeVar("_ResultT")
-
-Tell = Callable[[str, Mapping[str, Scalar]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,8 @@ class LinkSettings:
         key_path: private key, as :func:`~nbfed_site.link.generate_key` writes it.
         root_certificates: PEM file of the authority that signed the server's certificate; None for
             this machine's authorities, or without ``https://`` for plain HTTP, meant for one machine.
+        certificate: PEM file that shows who this site is, with its key or beside ``key_path``; None
+            where the server asks for none.
         slice_digest: of the code that this site runs; the server takes no other than the federation's.
         wire: precision of float32 arrays on their way to the server.
         heartbeat_seconds: time between signs of life.
@@ -52,10 +53,19 @@ class LinkSettings:
     name: str
     key_path: Path
     root_certificates: Path | None = None
+    certificate: Path | None = None
     slice_digest: str = ""
     wire: Wire = "fp32"
     heartbeat_seconds: float = 5.0
     give_up_seconds: float | None = None
+
+    def context(self) -> ssl.SSLContext | None:
+        """How the server is judged, and what is shown to it.
+
+        Raises:
+            SettingsInvalid: a certificate cannot be read.
+        """
+        return tls_context(self.server, self.root_certificates, self.certificate, self.key_path)
 
 
 def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link)
@@ -79,7 +89,8 @@ def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link
         state: gives what heartbeats say of the site's state (:meth:`SiteState.header`).
 
     Raises:
-        CannotConnect: the server does not know this site's key, or was away for too long.
+        CannotConnect: the server refuses this site, or was away for too long.
+        CertificateRefused: this site's certificate or the server's is not accepted.
         VersionSkew: server and site run different versions.
         SettingsInvalid: the key cannot be read, or the address makes no sense.
     """
@@ -131,12 +142,12 @@ class _Link:
         self._client = FleetClient(
             settings.server,
             settings.key_path,
-            tls_context(settings.server, settings.root_certificates),
+            settings.context(),
             settings.slice_digest,
         )
         self._courier = Courier(self._client, settings.wire)
         self._lock = threading.Lock()
-        self._heard = time.monotonic()
+        self._patience = Patience(settings.server, settings.give_up_seconds, stop, tell)
         self._up = False
         self._pause = 0.0
 
@@ -147,13 +158,15 @@ class _Link:
             try:
                 self._activate()
                 result = operation()
-                self._heard, self._up = time.monotonic(), True
+                self._patience.heard()
+                self._up = True
                 return result
             except (NotRecognised, Unreachable) as error:
                 if self._stop.is_set():
                     break
                 self._courier.forget(error)
-                self._wait_after(error, attempt)
+                self._up = False
+                self._patience.wait_after(error, attempt)
                 attempt += 1
         return None
 
@@ -196,7 +209,7 @@ class _Link:
                 if self.busy.is_set():
                     self._activate()
                 if self._courier.heartbeat(self._settings.heartbeat_seconds, _HEARTBEAT_CALL_SECONDS):
-                    self._heard = time.monotonic()
+                    self._patience.heard()
                     on_beat()
             except (NotRecognised, Unreachable) as error:
                 self._courier.forget(error)
@@ -217,18 +230,6 @@ class _Link:
     def _activate(self) -> None:
         with self._lock:
             if self._courier.activate(self._settings.heartbeat_seconds):
-                self._heard, self._up = time.monotonic(), True
+                self._patience.heard()
+                self._up = True
                 self.tell("connected", {"server": self._settings.server})
-
-    def _wait_after(self, error: Exception, attempt: int) -> None:
-        away, patience = time.monotonic() - self._heard, self._settings.give_up_seconds
-        if patience is not None and away > patience:
-            raise CannotConnect(
-                f"The server was out of reach for {away:.0f} seconds: {error}", where=self._settings.server
-            ) from error
-        pause = min(_RETRY_SECONDS[0] * 2 ** min(attempt, 9), _RETRY_SECONDS[1]) * random.uniform(0.5, 1.5)
-        if isinstance(error, NotRecognised) and attempt == 0:
-            pause = 0.0
-        self._up = False
-        self.tell("disconnected", {"cause": str(error), "retry_seconds": round(pause, 2)})
-        self._stop.wait(pause)

@@ -15,8 +15,9 @@ from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeat
 
 from nbfed_site.contracts import CannotConnect
 
-from .fleet import FleetClient, NotRecognised, Unreachable, connect, tls_context
+from .fleet import FleetClient, connect
 from .loop import LinkSettings
+from .refusals import NotRecognised, Unreachable, failure
 
 _SECONDS = 10.0
 
@@ -40,7 +41,7 @@ def look(settings: LinkSettings) -> Probe:
     Raises:
         CannotConnect: with the cause, such as a certificate that is not trusted.
     """
-    context = tls_context(settings.server, settings.root_certificates)
+    context = settings.context()
     try:
         connection = connect(settings.server, context, _SECONDS)
         connection.request("GET", "/")
@@ -48,7 +49,7 @@ def look(settings: LinkSettings) -> Probe:
         date = connection.getresponse().headers["Date"]
         connection.close()
     except (OSError, HTTPException) as error:
-        raise CannotConnect(f"The server cannot be reached: {error}.", where=settings.server) from error
+        raise _said(failure(error, settings.server), settings.server) from error
     expires = ssl.cert_time_to_seconds(str(shown["notAfter"])) if shown else None
     there = parsedate_to_datetime(date).timestamp() if date else None
     return Probe(
@@ -63,11 +64,16 @@ def ask_admission(settings: LinkSettings) -> None:
     Raises:
         CannotConnect: it does not know this site's key, or cannot be reached.
     """
-    context = tls_context(settings.server, settings.root_certificates)
-    client = FleetClient(settings.server, settings.key_path, context)
+    client = FleetClient(settings.server, settings.key_path, settings.context(), settings.slice_digest)
     try:
         client.call("send-node-heartbeat", SendNodeHeartbeatRequest(), SendNodeHeartbeatResponse, _SECONDS)
     except NotRecognised:
         return  # a known key, of a node that is not active: the request names none
     except Unreachable as error:
-        raise CannotConnect(f"The server cannot be reached: {error}.", where=settings.server) from error
+        raise _said(error, settings.server) from error
+
+
+def _said(error: Exception, server: str) -> CannotConnect:
+    if isinstance(error, CannotConnect):
+        return error
+    return CannotConnect(f"The server cannot be reached: {error}.", where=server)

@@ -10,24 +10,24 @@ from nbfed_site.contracts import Kit, KitInvalid, canonical_json, digest
 from nbfed_site.keys import generate_key, private_key, sign
 from nbfed_site.kit import read_kit
 
-from .kits import SLICE, Issuer
+from .coordinator import SLICE, Coordinator
 
 
 @pytest.fixture
-def issuer(tmp_path: Path) -> Issuer:
-    return Issuer(tmp_path / "federation")
+def coordinator(tmp_path: Path) -> Coordinator:
+    return Coordinator(tmp_path / "federation")
 
 
 @pytest.fixture
-def folder(issuer: Issuer, tmp_path: Path) -> Path:
-    return issuer.kit(tmp_path / "kit")
+def folder(coordinator: Coordinator, tmp_path: Path) -> Path:
+    return coordinator.kit(tmp_path / "kit")
 
 
-def test_a_kit_as_it_was_issued(folder: Path, issuer: Issuer) -> None:
+def test_a_kit_as_it_was_issued(folder: Path, coordinator: Coordinator) -> None:
     found = read_kit(folder, SLICE)
     assert (found.kit.site, found.kit.serial) == ("hospital-a", 1)
     assert found.digest == digest((folder / "kit.json").read_bytes())
-    assert found.signer == digest(issuer.signing_public)
+    assert found.signer == digest(coordinator.signer.public_key.encode())
     assert found.token.read_bytes().startswith(b"-----BEGIN CERTIFICATE")
 
 
@@ -81,13 +81,17 @@ Change = Callable[[Kit], Kit]
         (lambda kit: replace(kit, schema_version=99), "kit schema 99"),
     ],
 )
-def test_a_signed_kit_that_makes_no_sense(issuer: Issuer, tmp_path: Path, change: Change, said: str) -> None:
+def test_a_signed_kit_that_makes_no_sense(
+    coordinator: Coordinator, tmp_path: Path, change: Change, said: str
+) -> None:
     with pytest.raises(KitInvalid, match=said):
-        read_kit(issuer.kit(tmp_path / "odd", change), SLICE)
+        read_kit(coordinator.kit(tmp_path / "odd", change), SLICE)
 
 
-def test_the_images_of_an_offline_kit_may_be_deleted_once_loaded(issuer: Issuer, tmp_path: Path) -> None:
-    folder = issuer.kit(
+def test_the_images_of_an_offline_kit_may_be_deleted_once_loaded(
+    coordinator: Coordinator, tmp_path: Path
+) -> None:
+    folder = coordinator.kit(
         tmp_path / "offline", lambda kit: replace(kit, files={**kit.files, "images.tar": "sha256:0"})
     )
     assert read_kit(folder, SLICE).kit.files["images.tar"] == "sha256:0"
