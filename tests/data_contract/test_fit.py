@@ -155,14 +155,14 @@ def test_minimum_counts_and_labels() -> None:
     contract = DataContract(labels=("0", "1", "2"), minimum={"train": 10, "test": 5}, minimum_per_class=2)
     assert card_misfits(contract, card({"0": 4, "1": 4, "2": 4}, test=5)) == ()
     assert card_misfits(contract, card({"0": 3, "1": 1, "7": 5, "secret": 4}, test=4)) == (
-        "test: 4 of at least 5 samples.",
+        "test: 4 samples, at least 5 needed.",
         "train: 9 of 13 samples have a label that is not declared.",
-        "train, class 1: 1 of at least 2 samples.",
-        "train, class 2: 0 of at least 2 samples.",
+        "train, class 1: 1 samples, at least 2 needed.",
+        "train, class 2: 0 samples, at least 2 needed.",
     )
     assert card_misfits(contract, card(train=None)) == (
-        "train: 0 of at least 10 samples.",
-        "test: 0 of at least 5 samples.",
+        "train: 0 samples, at least 10 needed.",
+        "test: 0 samples, at least 5 needed.",
         "train: samples cannot be counted by class, and 3 classes are declared.",
     )
 

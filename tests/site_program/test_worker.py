@@ -252,7 +252,7 @@ def test_data_that_misses_the_contract_is_told_and_looked_at_again_when_mended(m
     assert (failure.code, failure.where) == ("NE606", "notebook cell 2, line 1")
     (folder / "rows.csv").write_text("years\n1\n2\n")
     card = worker.handle(RoundInput("t2", "describe")).card
-    unfit = ("rows.csv: 1 of 1 tables lack declared columns: age.", "train: 3 of at least 6 samples.")
+    unfit = ("rows.csv: 1 of 1 tables lack declared columns: age.", "train: 3 samples, at least 6 needed.")
     assert card.unfit == unfit
     assert told[-2] == ("unfit", {"what": " ".join(unfit)})
     (folder / "rows.csv").write_text("age\n" * 6)

@@ -34,7 +34,7 @@ def misfits(contract: DataContract, folder: Path | None) -> list[str]:
 def card_misfits(contract: DataContract, card: SiteCard) -> tuple[str, ...]:
     """How the samples that the notebook found miss ``contract``."""
     few = (
-        f"{split}: {card.samples.get(split, 0):,} of at least {fewest:,} samples."
+        f"{split}: {card.samples.get(split, 0):,} samples, at least {fewest:,} needed."
         for split, fewest in contract.minimum.items()
         if card.samples.get(split, 0) < fewest
     )
@@ -55,7 +55,7 @@ def _classes(contract: DataContract, card: SiteCard) -> Iterator[str]:
         return
     for label in contract.labels:
         if counts.get(label, 0) < fewest:
-            yield f"train, class {label}: {counts.get(label, 0):,} of at least {fewest:,} samples."
+            yield f"train, class {label}: {counts.get(label, 0):,} samples, at least {fewest:,} needed."
     if not contract.labels and fewest:
         if len(counts) == 1:
             yield "train: all samples are of one class."
