@@ -207,7 +207,10 @@ def test_counts_come_from_the_policy_and_the_loaders(draft) -> None:
     assert draft("DataLoader([])").contract.minimum == {"train": 10, "test": 10}
     assert draft("DataLoader([])", min_examples=50).contract.minimum == {"train": 50, "test": 10}
     assert draft("DataLoader([])", min_examples=3).contract.minimum == {"train": 10, "test": 10}
-    assert draft("pass").contract.minimum == {}
+    assert draft("trainloader = testloader = iter(data_path)").contract.minimum == {}
+    pairs = "x = y = torch.zeros(9)\ntrainloader, testloader = (x[3:], y[3:]), (x[:3], y[:3])"
+    assert draft(pairs).contract.minimum == {"train": 10, "test": 10}
+    assert draft(pairs).contract.labels == ("0", "1")
     assert draft("DataLoader([])").contract.minimum_per_class == 1
 
 

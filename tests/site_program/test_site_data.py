@@ -121,3 +121,25 @@ def test_a_list_of_batches_is_counted(make_program) -> None:
     card = make_program(data=data).prepare(1)
     assert card.samples["train"] == 13
     assert card.classes["train"] == {"0": 7, "1": 6}
+
+
+def test_arrays_in_memory_are_counted_and_single_classes_warned_of(make_program) -> None:
+    data = """
+    x, y = torch.randn(12, 4), torch.tensor([1.0, 0.0, 0.0] * 4)
+    trainloader, testloader = (x, y[:, None]), (x[y == 0].numpy(), y[y == 0].numpy())
+    valloader = num_examples = None
+    """
+    card = make_program(data=data).prepare(1)
+    assert card.samples == {"train": 12, "test": 8}
+    assert card.classes == {"train": {"0": 8, "1": 4}, "test": {"0": 8}}
+    assert card.warnings == ("test: all samples are of one class.",)
+
+
+def test_samples_that_cannot_be_counted_are_warned_of(make_program) -> None:
+    data = """
+    x_train, y_train = torch.randn(12, 4), torch.ones(12)
+    trainloader = valloader = testloader = num_examples = None
+    """
+    card = make_program(data=data).prepare(1)
+    assert card.samples == {}
+    assert card.warnings == ("train: its samples cannot be counted.",)

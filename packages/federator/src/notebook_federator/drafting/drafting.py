@@ -14,7 +14,7 @@ from ..slicing import Slice
 from .facts import Facts
 from .following import Follower, TooLong
 from .labels import classes_of
-from .values import Scope, Text, Value
+from .values import UNKNOWN, Scope, Text, Value, elements
 
 FEWEST = 10
 """Samples asked for in a training and a test set, where nothing else is said."""
@@ -44,9 +44,9 @@ def draft_contract(cut: Slice, min_examples: int = FEWEST) -> Draft:
     facts = _followed(cut)
     words = set(_words(ast.parse(cut.text)))
     labels, why = classes_of(facts.names, facts.outputs, words)
-    counted = _counted(cut.manifest, words)
+    counted = _counted(cut.manifest, facts, words)
     if not counted:
-        labels, why = (), "A site cannot count its samples by class here; no labels are asked for."
+        labels, why = (), "A site cannot count its samples here: let load_data return DataLoaders, or (X, y)."
     size = (
         next(iter(facts.shapes)) if len(facts.shapes) == 1 and facts.images and not _scales(words) else None
     )
@@ -113,11 +113,14 @@ def _words(tree: ast.AST) -> Iterator[str]:
                 yield text
 
 
-def _counted(manifest: Manifest, words: Collection[str]) -> tuple[str, ...]:
-    """The splits whose samples a site can count."""
+def _counted(manifest: Manifest, facts: Facts, words: Collection[str]) -> tuple[str, ...]:
+    """The splits whose samples a site can count: of DataLoaders, or of arrays ``(X, y)``."""
     loaders = {"train": manifest.names.train_loader, "test": manifest.names.test_loader}
-    can = "DataLoader" in words or manifest.framework == "sklearn"
-    return tuple(split for split, name in loaders.items() if name and can)
+    return tuple(
+        split
+        for split, name in loaders.items()
+        if name and ("DataLoader" in words or len(elements(facts.names.get(name, UNKNOWN)) or ()) in (2, 3))
+    )
 
 
 def _columns(facts: Facts) -> dict[str, tuple[str, ...]]:

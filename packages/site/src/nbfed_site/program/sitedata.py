@@ -38,8 +38,9 @@ class SiteData:
             },
             unreadable={split: count.unreadable for split, count in known.items()},
             arrays=arrays,
-            warnings=tuple(
-                f"{split}: {text}" for split, count in known.items() for text in self._warn(split, count)
+            warnings=(
+                *(f"{split}: {text}" for split, count in known.items() for text in self._warn(split, count)),
+                *(["train: its samples cannot be counted."] if self.samples("train") is None else []),
             ),
         )
 
