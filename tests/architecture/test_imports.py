@@ -30,12 +30,7 @@ SITE_ROOMS = {
     "settings": {"contracts", "options", "scratch", "kit"},
     "enrolling": {"contracts", "events", "keys", "kit", "certificates", "receipts", "scratch", "link"},
     "up": {"contracts", "events", "settings", "program", "receipts", "worker", "enrolling", "link"},
-    "machine": {"contracts", "scratch", "link"},
-    "consulting": {"contracts", "scratch", "kit", "certificates", "machine", "link"},
-    "doctor": {
-        *("contracts", "options", "scratch", "settings", "kit", "keys", "receipts", "enrolling", "fit"),
-        *("program", "machine", "consulting"),
-    },
+    "doctor": {"contracts", "scratch", "settings", "program", "link"},
     "__main__": {
         *("contracts", "options", "scratch", "events", "settings", "kit", "enrolling"),
         *("up", "doctor", "program", "link"),
@@ -186,8 +181,7 @@ def code_lines(path: Path) -> int:
     return len(found)
 
 
-# what an operator types, and what it answers
-COMMANDS = {"__main__.py", "options.py", "doctor.py", "machine.py", "consulting.py"}
+COMMANDS = {"__main__.py", "doctor.py", "options.py"}  # what an operator types, and what it answers
 
 
 def test_the_site_package_stays_small_enough_to_read() -> None:

@@ -34,6 +34,32 @@ def signing_request(key_path: Path, name: str = "site") -> bytes:
     return made.public_bytes(serialization.Encoding.PEM)
 
 
+def client_context(authority: Path, certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+    """How the holder of a certificate connects; its key may be in the same file."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def call(
+    server: str, context: ssl.SSLContext, method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[int, bytes]:
+    """One request to ``https://HOST:PORT``; the answer's status and body."""
+    host, _, port = server.removeprefix("https://").rpartition(":")
+    connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=context)
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    found = response.status, response.read()
+    connection.close()
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Office:
     """One authority, and the files of those whom it knows, in ``folder``."""
@@ -72,10 +98,10 @@ class Office:
 
     def context(self, name: str | None, trusted: "Office | None" = None) -> ssl.SSLContext:
         """How ``name`` connects; None: without a certificate."""
-        context = ssl.create_default_context(cafile=(trusted or self).file("authority", ".pem"))
-        if name is not None:
-            context.load_cert_chain(self.file(name, ".pem"), self.file(name, ".key"))
-        return context
+        authority = (trusted or self).file("authority", ".pem")
+        if name is None:
+            return ssl.create_default_context(cafile=authority)
+        return client_context(authority, self.file(name, ".pem"), self.file(name, ".key"))
 
 
 @dataclass
@@ -124,13 +150,7 @@ class Served:
         self, context: ssl.SSLContext, method: str, path: str, body: bytes = b"", **headers: str
     ) -> tuple[int, bytes]:
         """One request; the answer's status and body."""
-        host, _, port = self.address.rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=context)
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        found = response.status, response.read()
-        connection.close()
-        return found
+        return call(self.address, context, method, path, body, **headers)
 
     def until(self, wanted: Any) -> Any:
         """The next event that is ``wanted``."""
@@ -147,12 +167,9 @@ class Light:
     def __init__(self, served: Served, name: str, slice_digest: str = SLICE) -> None:
         office = served.office
         context = office.context(name)
-        self.client = FleetClient(f"https://{served.address}", office.file(name, ".key"), context)
-        self.client._fixed["nbfed-slice"] = slice_digest
+        server = f"https://{served.address}"
+        self.client = FleetClient(server, office.file(name, ".key"), context, slice_digest)
         self.courier = Courier(self.client, "fp32")
-
-    def say(self, state: str) -> None:
-        self.client._fixed["nbfed-state"] = state
 
     def connect(self) -> "Light":
         self.courier.activate(1.0)

@@ -161,7 +161,7 @@ def test_a_site_says_where_it_stands(make: Make) -> None:
     site = served.member("a").connect()
     first, second = SiteState("training", 1, 1, 3), SiteState("training", 1, 2, 3)
     for state in (first.header(), first.header(), "nonsense", second.header()):
-        site.say(state)
+        site.client.say(state)
         site.courier.heartbeat(1.0, 5.0)
     told = [event for event in served.observed if isinstance(event, Progressed)]
     assert told == [Progressed("a", first), Progressed("a", second)]

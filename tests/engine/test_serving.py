@@ -208,7 +208,7 @@ print(serving.__file__, early, late, sorted(own), os.environ["FLWR_TELEMETRY_ENA
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "needs sites"),
+        ([], "federation.toml cannot be read"),
         (["--site=a=nonsense"], "not a site's public key"),
         (["--site=a"], "not NAME=VALUE"),
         (["--site=A=KEY"], "cannot be the name"),

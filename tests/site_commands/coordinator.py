@@ -84,7 +84,6 @@ class Server:
     days: int = 400
     asked: list[dict[str, str]] = field(default_factory=list)
     removed: str = ""
-    key: bytes = b""
 
     def __post_init__(self) -> None:
         folder = self.coordinator.folder
@@ -112,6 +111,5 @@ class Server:
         csr = request["csr"].encode()
         issued_at = self.coordinator.now - timedelta(days=max(0, 1 - self.days))
         issued = self.coordinator.authority.issue_site(csr, visitor.site, issued_at, self.days)
-        self.key = requested_key(csr)
-        self.transport.admit(visitor.site, self.key)
+        self.transport.admit(visitor.site, requested_key(csr))
         return 200, {"certificate": issued.pem.decode()}

@@ -60,6 +60,11 @@ class FederationFolder:
         """What the federation's signatures are checked with."""
         return self.keys / "signing.pub"
 
+    @property
+    def server(self) -> Path:
+        """What only the server that runs needs: its lock, its signs of life, temporary files."""
+        return self.path / ".server"
+
     def kit(self, site: str) -> Path:
         """The newest kit of a site."""
         return self.path / "kits" / site

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbfed_site.contracts import NbfedError
 
@@ -58,33 +58,42 @@ class Reporter:
         self.show({"event": kind, "at": utc_now(), **body})
 
 
-def serve(folder: RunFolder, door: Door, keys: Mapping[str, bytes], on_event: Callable[[Event], None]) -> int:
-    """Run the federation in ``folder`` to its end and return the exit code.
+class Venue(Protocol):
+    """Where, and with whom, a run is conducted."""
 
-    ``keys`` are the public keys (PEM) of the sites, by name; ``on_event`` is called with each event.
-    """
+    def happened(self, event: Event) -> None:
+        """Take in an event of the run; it is shown to people."""
 
-    def show_entry(entry: Entry) -> None:
-        on_event({"event": entry.kind, "at": entry.at, **entry.body})
+    def ledger(self, run: RunFolder) -> Ledger:
+        """Open the run's ledger; each new entry is shown by :meth:`happened`."""
 
-    with Ledger(folder.ledger, utc_now, show_entry) as ledger:
-        reporter = Reporter(ledger, on_event)
+    def listen(self, run: RunFolder, settings: RunSettings) -> FlowerTransport:
+        """Open the port for the members."""
+
+    def orders(self) -> Orders:
+        """What the coordinator has decided by now."""
+
+
+def serve(folder: RunFolder, settings: RunSettings, venue: Venue) -> int:
+    """Conduct the run in ``folder`` to its end and return the exit code."""
+    with venue.ledger(folder) as ledger:
+        reporter = Reporter(ledger, venue.happened)
         try:
-            _run(folder, door, keys, reporter)
+            _run(folder, settings, venue, reporter)
         except NbfedError as error:
             reporter.record("stopped", code=error.code, what=error.what, where=error.where, hint=error.hint)
             return error.exit_code
         except StopAsked as asked:
             what = str(asked) or "Stopped on request."
             reporter.record("stopped", code="", what=what, where="", hint="")
-            return 130
+            return 0 if venue.orders().stopped else 130
     return 0
 
 
-def _run(folder: RunFolder, door: Door, keys: Mapping[str, bytes], reporter: Reporter) -> None:
-    settings, manifest = folder.settings(), folder.manifest()
+def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Reporter) -> None:
+    manifest = folder.manifest()
     strategy = make_strategy(settings.strategy, folder.server)
-    transport, over = _listen(folder, door, keys, settings), True
+    transport, over = venue.listen(folder, settings), True
     try:
         reporter.record(
             "started",
@@ -96,30 +105,49 @@ def _run(folder: RunFolder, door: Door, keys: Mapping[str, bytes], reporter: Rep
         reporter.tell("listening", address=transport.address)
         wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
         loop_settings = settings.for_rounds(strategy.task_config(), wishes)
-        orders = Orders(loop_settings.sites)
         store = ModelStore(folder.models)
-        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, lambda: orders).go()
+        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders).go()
     except StopAsked:
-        over = False
+        over = venue.orders().stopped
         raise
     finally:
         transport.close(over)
 
 
-def _listen(
-    folder: RunFolder, door: Door, keys: Mapping[str, bytes], settings: RunSettings
-) -> FlowerTransport:
-    from ..rounds.flower import FlowerTransport, ServerCertificate
+@dataclass(frozen=True, slots=True)
+class FixedVenue:
+    """Members and keys (PEM, by name) that are known from the start, and do not change."""
 
-    return FlowerTransport(
-        host=door.host,
-        port=door.port,
-        site_keys=keys,
-        folder=folder.server / "spool",
-        wire=settings.wire,
-        heartbeat_seconds=settings.heartbeat,
-        tls=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
-    )
+    door: Door
+    keys: Mapping[str, bytes]
+    happened: Callable[[Event], None]
+
+    def ledger(self, run: RunFolder) -> Ledger:
+        """The run's ledger, unsigned."""
+
+        def show_entry(entry: Entry) -> None:
+            self.happened({"event": entry.kind, "at": entry.at, **entry.body})
+
+        return Ledger(run.ledger, utc_now, show_entry)
+
+    def orders(self) -> Orders:
+        """All members, always."""
+        return Orders(tuple(sorted(self.keys)))
+
+    def listen(self, run: RunFolder, settings: RunSettings) -> FlowerTransport:
+        """Open the port, without client certificates."""
+        from ..rounds.flower import FlowerTransport, ServerCertificate
+
+        door = self.door
+        return FlowerTransport(
+            host=door.host,
+            port=door.port,
+            site_keys=self.keys,
+            folder=run.server / "spool",
+            wire=settings.wire,
+            heartbeat_seconds=settings.heartbeat,
+            tls=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
+        )
 
 
 def _local_keys(folder: RunFolder, settings: RunSettings) -> dict[str, bytes]:
@@ -147,7 +175,8 @@ def main(arguments: list[str]) -> int:
     folder = RunFolder(Path(arguments[0]))
     settings = folder.settings()
     door = Door("127.0.0.1", settings.port)
-    return serve(folder, door, _local_keys(folder, settings), lambda event: show(sys.stdout, event))
+    venue = FixedVenue(door, _local_keys(folder, settings), lambda event: show(sys.stdout, event))
+    return serve(folder, settings, venue)
 
 
 def _follow_parent() -> None:

@@ -1,36 +1,32 @@
 """The server of a federation over a network: ``python -I -m notebook_federator.federation.serving serve``.
 
-What the server image runs. Everything is kept in the folder ``run`` of the scratch folder; the same
-command goes on with it after its last finished round.
+What the server image runs. Everything is in the federation's folder; the same command goes on with its
+run after the last finished round.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import http.client
-import ssl
+import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
 
-from nbfed_site.contracts import NbfedError, SettingsInvalid, StorageFull, canonical_json
-from nbfed_site.options import Parser, answer, folder, literals, pair, wire
-from nbfed_site.scratch import Health, Scratch, read_health
+from nbfed_site.contracts import CannotConnect, StorageFull
+from nbfed_site.options import Parser, answer, folder
+from nbfed_site.scratch import Health, Scratch
 
 from ..ledger import Ledger
 from ..rounds.orders import StopAsked
-from .events import Event, show, utc_now
-from .folder import RunFolder
-from .narration import RunView
-from .remote_run import open_run
+from .asking import ask_status
+from .current_run import Wish, is_finished, open_run, pick_run
+from .events import utc_now
+from .federation_folder import FederationFolder
+from .hosting import Hosting
 from .server import Door, end_on_signals, serve
-from .settings import Options
+from .serving_by_flags import add_options, ailment_by_flags, serve_by_flags
+from .status_table import status_table
+from .telling import Teller
 
-_SLICE, _SCRATCH, _HOST, _PORT = "/app/slice", "/scratch", "0.0.0.0", 9092
-_JOIN_SECONDS = 86_400.0
-_HEALTHY_SECONDS = 5.0
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SCRATCH, _HOST, _PORT = "/scratch", "0.0.0.0", 9092
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,178 +42,99 @@ def command_line() -> Parser:
     parser = Parser(prog="nbfed-server", description="The server of a federation.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="run the federation, or go on with it")
+    status = commands.add_parser("status", help="where each site stands")
     healthy = commands.add_parser("healthy", help="whether the server answers; for the container engine")
-    for command, run in ((serving, _serve), (healthy, _healthy)):
+    for command, run in ((serving, _serve), (status, _status), (healthy, _healthy)):
         command.set_defaults(run=run)
         command.output_format()
-        command.option("--scratch", "the only folder that is written", "NBFED_SCRATCH", _SCRATCH, type=folder)
-    _add_endpoint(serving)
-    _add_run(serving)
+        about = f"the federation's folder, which is all that is written [NBFED_SCRATCH; {_SCRATCH}]"
+        default = os.environ.get("NBFED_SCRATCH") or _SCRATCH
+        command.add_argument("folder", nargs="?", type=folder, default=folder(default), help=about)
+    serving.option("--host", "address to listen on", "NBFED_HOST", _HOST)
+    serving.option("--port", "port to listen on", "NBFED_PORT", _PORT, type=int)
+    serving.switch("--new-run", "begin the next run; the one before has to be over")
+    serving.option("--from", "model to begin it from, as safetensors", type=folder, dest="initial")
+    add_options(serving)
     return parser
 
 
-def _add_endpoint(parser: Parser) -> None:
-    parser.option("--slice", "folder of the slice's manifest.json", "NBFED_SLICE", _SLICE, type=folder)
-    parser.option("--host", "address to listen on", "NBFED_HOST", _HOST)
-    parser.option("--port", "port to listen on", "NBFED_PORT", _PORT, type=int)
-    parser.option("--certificate", "PEM file of the server's certificate", "NBFED_CERTIFICATE", type=folder)
-    parser.option("--certificate-key", "PEM file of its private key", "NBFED_CERTIFICATE_KEY", type=folder)
-    parser.switch("--plain-http", "serve without TLS")
-
-
-def _add_run(parser: Parser) -> None:
-    parser.add_argument(
-        *("--site",), type=pair, action="append", default=[], metavar="NAME=KEY",
-        help="a member, and the line that its command `key` printed",
-    )  # fmt: skip
-    parser.option("--rounds", "federated rounds; default: the notebook's", "NBFED_ROUNDS", type=int)
-    parser.option("--epochs", "local epochs per round; default: the notebook's", "NBFED_EPOCHS", type=int)
-    parser.option("--strategy", "such as fedprox:proximal_mu=0.1; default: the notebook's", "NBFED_STRATEGY")
-    parser.option("--quorum", "sites that make a round: 2 or 60%%; default: all", "NBFED_QUORUM")
-    parser.option("--deadline", "seconds that a round may take", "NBFED_DEADLINE", 1800.0, type=float)
-    about = "seconds until all sites have to be here"
-    parser.option("--join-deadline", about, "NBFED_JOIN_DEADLINE", _JOIN_SECONDS, type=float)
-    parser.option("--seed", "of the whole run", "NBFED_SEED", 0, type=int)
-    parser.option("--wire", "precision of arrays sent: fp32, bf16", "NBFED_WIRE", "fp32", type=wire)
-    parser.option("--min-examples", "fewest samples of an update", "NBFED_MIN_EXAMPLES", 10, type=int)
-    parser.switch("--alone", "also train each institution alone, for the comparison")
-    parser.add_argument(
-        *("--set",), type=pair, action="append", default=[], metavar="NAME=VALUE",
-        help="a parameter of the notebook, for all sites",
-    )  # fmt: skip
-
-
 def _serve(options: Namespace) -> int:
+    if options.site:
+        return serve_by_flags(options)
     end_on_signals()
-    scratch = Scratch(options.scratch)
-    scratch.confine()
-    scratch.own()
-    run, door, keys = RunFolder(scratch.path / "run"), _door(options), _keys(options.site)
+    federation = FederationFolder(options.folder)
+    federation.settings()
+    Scratch(federation.server).confine()
+    wish = Wish(options.new_run, options.initial)
+    return serve_federation(federation, Door(options.host, options.port), wish, options.format == "json")
+
+
+def serve_federation(federation: FederationFolder, door: Door, wish: Wish, as_json: bool) -> int:
+    """Serve the federation's current run to its end; the exit code.
+
+    Raises:
+        NbfedError: it cannot begin.
+    """
+    scratch = Scratch(federation.server)
     try:
-        open_run(run, options.slice, _options(options, tuple(keys)), keys)
-        if _is_finished(run):
-            print(f"The run in {run.path} is finished.", file=sys.stderr, flush=True)
-            return 0
+        scratch.path.mkdir(exist_ok=True)
+        scratch.own()
+        return _serve_run(federation, door, wish, as_json)
+    except OSError as error:
+        what = f"The federation's folder cannot be written: {error.strerror or error}."
+        raise StorageFull(what, where=str(federation.path), hint="Free some disk space.") from error
+
+
+def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bool) -> int:
+    with federation.open_ledger() as ledger:
+        ledger.verify(federation.public_key.read_text())
+    membership = federation.membership()
+    number = pick_run(membership, wish)
+    if number is None:
+        newest = max(membership.runs)
+        print(f"Run {newest} is over. The next one begins with: serve --new-run", file=sys.stderr, flush=True)
+        return 0
+    settings = open_run(federation, membership, number, wish)
+    run = federation.run(number)
+    if number not in membership.runs:
+        with federation.open_ledger() as ledger:
+            ledger.append("run_started", run=number)
+    code = 0
+    if not is_finished(run):
         with run.events.open("ab") as log:
-            tell = Teller(log, Health(scratch.health), door.certificate is not None, options.format == "json")
-            return serve(run, door, keys, tell)
-    except OSError as error:
-        what = f"The run folder cannot be written: {error.strerror or error}."
-        raise StorageFull(what, where=str(run.path), hint="Free some disk space.") from error
+            tell = Teller(log, Health(Scratch(federation.server).health), True, as_json)
+            hosting = Hosting(federation, number, door, tell)
+            code = serve(run, settings, hosting)
+            hosting.follower.close()
+    if is_finished(run):
+        _close(federation, number)
+    return code
 
 
-def _options(options: Namespace, sites: tuple[str, ...]) -> Options:
-    names = {item.name for item in dataclasses.fields(Options)} - {"sites", "parameters", "port"}
-    chosen = {name: value for name, value in vars(options).items() if name in names}
-    return Options(sites=sites, parameters=literals(dict(options.set)), **chosen)
+def _close(federation: FederationFolder, number: int) -> None:
+    """Note in the federation's ledger how the run's own ended."""
+    with Ledger(federation.run(number).ledger, utc_now) as ledger:
+        entries, head = ledger.head()
+    with federation.open_ledger() as ledger:
+        ledger.append("run_finished", run=number, entries=entries, head=head)
 
 
-def _keys(sites: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    """Public keys (PEM) by site.
-
-    Raises:
-        SettingsInvalid: no site, a site or a key given twice, or not a key.
-    """
-    from nbfed_site.link import key_from_line
-
-    keys = {name: key_from_line(line) for name, line in sites}
-    if not keys or len(keys) < len(sites) or len(set(keys.values())) < len(sites):
-        hint = "Give --site NAME=KEY once for each; the site prints KEY with its command `key`."
-        raise SettingsInvalid("A federation needs sites, each with a name and a key of its own.", hint=hint)
-    return keys
-
-
-def _door(options: Namespace) -> Door:
-    """Where to listen.
-
-    Raises:
-        SettingsInvalid: no certificate, or one that cannot be used.
-    """
-    certificate, key = options.certificate, options.certificate_key
-    if certificate is None and key is None and (options.plain_http or options.host in _LOOPBACK):
-        return Door(options.host, options.port)
-    if certificate is None or key is None or options.plain_http:
-        what = "A server that others reach needs TLS: without, anyone on the way could change models."
-        hint = "Give --certificate and --certificate-key; or --plain-http where something else encrypts."
-        raise SettingsInvalid(what, hint=hint)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as error:
-        what = f"Certificate and key cannot be used: {error}."
-        raise SettingsInvalid(what, where=f"{certificate}, {key}") from error
-    return Door(options.host, options.port, certificate, key)
-
-
-def _is_finished(run: RunFolder) -> bool:
-    if not run.ledger.exists():
-        return False
-    with Ledger(run.ledger, utc_now) as ledger:
-        ends = [entry.kind for entry in ledger.entries("started", "finished", "stopped")]
-    return ends[-1:] == ["finished"]
-
-
-@dataclasses.dataclass(slots=True)
-class Teller:
-    """Keeps every event in ``log``; tells it on standard output as JSON, or on standard error in words."""
-
-    log: BinaryIO
-    health: Health
-    tls: bool
-    as_json: bool
-    view: RunView = dataclasses.field(default_factory=RunView)
-
-    def __call__(self, event: Event) -> None:
-        """Take one event of the server."""
-        full = {**event, "source": "server"}
-        if event["event"] in ("listening", "stopped", "finished"):  # known before anybody is told
-            self.health.write(event["event"], address=event.get("address", ""), tls=self.tls)
-        self.log.write(canonical_json(full) + b"\n")
-        self.log.flush()
-        if self.as_json:
-            show(sys.stdout, full)
-        elif sentence := self.view.see(full) or _sentence(event):
-            print(f"{event['at'][:19]}Z  {sentence}", file=sys.stderr, flush=True)
-
-
-def _sentence(event: Event) -> str:
-    """What only a server on a network has to say."""
-    if event["event"] == "listening":
-        return f"listening on {event['address']}"
-    if event["event"] == "stopped":
-        error = NbfedError(event["what"], where=event["where"], hint=event["hint"])
-        return f"{event['code']} {error}".lstrip()
-    return ""
+def _status(options: Namespace) -> int:
+    state = ask_status(FederationFolder(options.folder))
+    return answer(options.format, status_table(state), state)
 
 
 def _healthy(options: Namespace) -> int:
-    reason = _ailment(read_health(Scratch(options.scratch).health))
+    """As the container engine sees it: whether the server in this folder answers its coordinator."""
+    federation, reason = FederationFolder(options.folder), ""
+    if federation.settings_file.exists():
+        try:
+            ask_status(federation, elsewhere=False)
+        except CannotConnect as error:
+            reason = error.what
+    else:
+        reason = ailment_by_flags(federation.path)
     return answer(options.format, reason or "listening", {"reason": reason}, int(bool(reason)))
-
-
-def _ailment(noted: Mapping[str, Any]) -> str:
-    """Why the server does not answer on its own machine; empty where it does."""
-    if noted.get("state") != "listening":
-        return f"The server is not listening: {noted.get('state', 'it has not begun')}."
-    host, _, port = noted["address"].rpartition(":")
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host).strip("[]")
-    connection = _connection(here, int(port), noted["tls"])
-    try:
-        connection.request("GET", "/")
-        connection.getresponse()
-    except (OSError, http.client.HTTPException) as error:
-        return f"The server does not answer: {error}."
-    finally:
-        connection.close()
-    return ""
-
-
-def _connection(host: str, port: int, tls: bool) -> http.client.HTTPConnection:
-    """To this machine's own server, whose certificate names another address."""
-    if not tls:
-        return http.client.HTTPConnection(host, port, timeout=_HEALTHY_SECONDS)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=_HEALTHY_SECONDS, context=context)
 
 
 if __name__ == "__main__":

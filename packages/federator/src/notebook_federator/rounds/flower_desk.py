@@ -243,7 +243,7 @@ class SiteDesk:
 
     def _gone(self, member: Member) -> None:
         if member.present:
-            member.present = False
+            member.present, member.state = False, ""
             self._tell(Lost(member.site))
 
     def confirmed(self, node_id: int, message_id: str) -> None:

@@ -32,7 +32,14 @@ from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from nbfed_site.contracts import NbfedError
-from nbfed_site.link.fleet import INSTANCE_HEADER, VERSION_HEADER, VERSIONS, varint
+from nbfed_site.link.fleet import (
+    INSTANCE_HEADER,
+    SLICE_HEADER,
+    STATE_HEADER,
+    VERSION_HEADER,
+    VERSIONS,
+    varint,
+)
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
 from .flower_body import (
@@ -63,9 +70,6 @@ OBJECT_BYTES = CHUNK_BYTES + (1 << 20)
 _INLINE_BYTES = 1 << 16
 _TEXT_LENGTH = 200
 _CERTIFICATES = 1024
-
-SLICE_HEADER = "nbfed-slice"
-STATE_HEADER = "nbfed-state"
 
 _log = logging.getLogger(__name__)
 

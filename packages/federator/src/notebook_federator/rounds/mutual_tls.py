@@ -58,7 +58,7 @@ class MutualTls:
     key: Path
     authority: Path
     identify: Callable[[bytes], Visitor]
-    why_not: Callable[[Visitor], str]
+    why_not: Callable[[Any], str]
     slice_digest: str
     pages: Mapping[str, Page] = field(default_factory=dict)
 

@@ -1,0 +1,79 @@
+"""The coordinator's question: where does the federation stand?"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from nbfed_site.contracts import CannotConnect, FederationUnreadable
+from nbfed_site.scratch import read_health
+
+from .federation_folder import FederationFolder
+
+_SECONDS = 10.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+
+
+def ask_status(folder: FederationFolder, *, elsewhere: bool = True) -> dict[str, Any]:
+    """The live state, from the server that works in this folder; or from the one that sites call.
+
+    Args:
+        elsewhere: ask the server that sites call where none works in this folder.
+
+    Raises:
+        CannotConnect: no server answers.
+        FederationUnreadable: a key or certificate of the folder cannot be used.
+    """
+    addresses = [*_here(folder), *([folder.settings().server] if elsewhere else [])]
+    failure = CannotConnect("The server is not listening.", where=str(folder.path), hint=_HINT)
+    for address in addresses:
+        try:
+            return _ask(folder, address, own=address != addresses[-1] or not elsewhere)
+        except CannotConnect as error:
+            failure = error
+    raise failure
+
+
+_HINT = "Start it: nbfed serve, or `docker compose up --detach` in the federation's folder."
+
+
+def _here(folder: FederationFolder) -> Iterator[str]:
+    """Where the server listens that works in this folder on this machine, as it noted itself."""
+    noted = read_health(folder.server / "health.json")
+    if noted.get("state") == "listening":
+        host, _, port = str(noted["address"]).rpartition(":")
+        yield f"https://{_EVERYWHERE.get(host, host)}:{port}"
+
+
+def _ask(folder: FederationFolder, address: str, own: bool) -> dict[str, Any]:
+    """Ask at one address; the folder's ``own`` server need not be called by the name in its certificate."""
+    handlers: list[Any] = [urllib.request.HTTPSHandler(context=_context(folder, own))]
+    if own:
+        handlers.append(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(f"{address}/v1/status", timeout=_SECONDS) as response:
+            found: dict[str, Any] = json.load(response)
+            return found
+    except urllib.error.HTTPError as error:
+        what = f"The server answered {error.code}: {error.read(500).decode(errors='replace')}"
+        raise CannotConnect(what, where=address) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise CannotConnect(f"The server does not answer: {reason}.", where=address, hint=_HINT) from error
+
+
+def _context(folder: FederationFolder, own: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=folder.certificate("authority"))
+        context.load_cert_chain(folder.certificate("coordinator"), folder.key("coordinator"))
+    except OSError as error:
+        hint = "Restore the folder keys/ from a copy of the federation's folder."
+        what = f"The coordinator's certificate cannot be used: {error}."
+        raise FederationUnreadable(what, where=str(folder.keys), hint=hint) from error
+    context.check_hostname = not own
+    return context
