@@ -30,7 +30,12 @@ SITE_ROOMS = {
     "settings": {"contracts", "options", "scratch", "kit"},
     "enrolling": {"contracts", "events", "keys", "kit", "certificates", "receipts", "scratch", "link"},
     "up": {"contracts", "events", "settings", "program", "receipts", "worker", "enrolling", "link"},
-    "doctor": {"contracts", "scratch", "settings", "program", "link"},
+    "machine": {"contracts", "scratch", "link"},
+    "consulting": {"contracts", "scratch", "kit", "certificates", "machine", "link"},
+    "doctor": {
+        *("contracts", "options", "scratch", "settings", "kit", "keys", "receipts", "enrolling", "fit"),
+        *("program", "machine", "consulting"),
+    },
     "__main__": {
         *("contracts", "options", "scratch", "events", "settings", "kit", "enrolling"),
         *("up", "doctor", "program", "link"),
@@ -181,7 +186,8 @@ def code_lines(path: Path) -> int:
     return len(found)
 
 
-COMMANDS = {"__main__.py", "doctor.py", "options.py"}  # what an operator types, and what it answers
+# what an operator types, and what it answers
+COMMANDS = {"__main__.py", "options.py", "doctor.py", "machine.py", "consulting.py"}
 
 
 def test_the_site_package_stays_small_enough_to_read() -> None:

@@ -20,6 +20,7 @@ from container_engines import DOCKER, HARDENED, Engine, Unpacked, finished, miss
 from container_federation import Images
 from debian_base import push_base
 from notebook_federator.image.signing_keys import make_key
+from probe_image import push_probe
 
 DAEMON_SECONDS = 30.0
 NBFED = [sys.executable, "-m", "notebook_federator.cli"]
@@ -55,6 +56,12 @@ def debian_base(shared_registry: Registry) -> str:
     reference = f"{shared_registry.address}/base:3.11"
     push_base(reference)
     return reference
+
+
+@pytest.fixture(scope="session")
+def probe(debian_base: str) -> str:
+    """The image's name, by digest."""
+    return push_probe(debian_base)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,41 @@ except ImportError:
 """
 
 
+TRAINS = b"""data_path = ""
+rate = 0.1
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+def blobs(size):
+    y = torch.arange(size) % 2
+    return DataLoader(TensorDataset(torch.randn(size, 4) + y[:, None], y), batch_size=16)
+def train(net):
+    for x, y in loader:
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+def test(net):
+    correct = sum((net(x).argmax(1) == y).sum().item() for x, y in held)
+    return 0.5, correct / len(held.dataset)
+loader, valid, held = blobs(64), blobs(16), blobs(40)
+net = torch.nn.Linear(4, 2)
+train(net)
+result = test(net)
+"""
+
+
+def write_training(folder: Path, code: bytes = TRAINS) -> None:
+    """A slice of five cells that trains a small model."""
+    phases = {"setup": (1, 13), "data": (14, 14), "model": (15, 15), "train": (16, 16), "test": (17, 17)}
+    _write(
+        folder,
+        code,
+        sections=tuple(Section(phase, *lines) for phase, lines in phases.items()),
+        spans=tuple(
+            LineSpan(first, cell, 1, last - first + 1)
+            for cell, (first, last) in enumerate(phases.values(), start=1)
+        ),
+        names=Names("net", "loader", "valid", "held", None, "result"),
+    )
+
+
 @pytest.fixture
 def slice_folder(tmp_path: Path) -> Path:
     """A slice that reads a data folder."""
@@ -32,15 +67,22 @@ def slice_folder(tmp_path: Path) -> Path:
 
 
 def write_slice(folder: Path, code: bytes) -> None:
+    """A slice of one cell that is set up, and no more."""
+    _write(folder, code, (Section("setup", 1, 9),), (LineSpan(1, 1, 1, 9),), Names("net"))
+
+
+def _write(
+    folder: Path, code: bytes, sections: tuple[Section, ...], spans: tuple[LineSpan, ...], names: Names
+) -> None:
     manifest = Manifest(
         notebook="test.ipynb",
         notebook_digest=digest(b"notebook"),
         slice_digest=digest(code),
         form="function",
         framework="torch",
-        sections=(Section("setup", 1, 9),),
-        spans=(LineSpan(1, 1, 1, 9),),
-        names=Names("net"),
+        sections=sections,
+        spans=spans,
+        names=names,
         parameters=(Parameter("data_path", "data_path", None), Parameter("rate", "other", 0.1)),
     )
     (folder / "slice.py").write_bytes(code)
@@ -80,16 +122,26 @@ def site(scratch: Path, slice_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def findings(site: Site, capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, tuple[str, str]]]:
-    """What the doctor finds: level and advice, by the first word of what was looked at."""
+def told(site: Site, capfd: pytest.CaptureFixture[str]) -> Callable[..., list[tuple[str, str, str]]]:
+    """What the doctor finds: level, what was looked at, advice."""
 
-    def look(*words: str, **variables: object) -> dict[str, tuple[str, str]]:
+    def look(*words: str, **variables: object) -> list[tuple[str, str, str]]:
+        capfd.readouterr()
         code = site("doctor", "--format", "json", *words, **variables)
         envelope = json.loads(capfd.readouterr().out)
         found = envelope["data"]["findings"]
         assert envelope["exit_code"] == code == int(any(item["level"] == "no" for item in found))
-        return {
-            item["what"].split(":")[0]: (item["level"], item["what"] + " " + item["advice"]) for item in found
-        }
+        return [(item["level"], item["what"], item["advice"]) for item in found]
+
+    return look
+
+
+@pytest.fixture
+def findings(told: Callable[..., list[tuple[str, str, str]]]) -> Callable[..., dict[str, tuple[str, str]]]:
+    """The same by the first words of what was looked at; the last of a kind counts."""
+
+    def look(*words: str, **variables: object) -> dict[str, tuple[str, str]]:
+        found = told(*words, **variables)
+        return {what.split(":")[0]: (level, f"{what} {advice}") for level, what, advice in found}
 
     return look

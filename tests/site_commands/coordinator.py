@@ -84,6 +84,7 @@ class Server:
     days: int = 400
     asked: list[dict[str, str]] = field(default_factory=list)
     removed: str = ""
+    key: bytes = b""
 
     def __post_init__(self) -> None:
         folder = self.coordinator.folder
@@ -111,5 +112,6 @@ class Server:
         csr = request["csr"].encode()
         issued_at = self.coordinator.now - timedelta(days=max(0, 1 - self.days))
         issued = self.coordinator.authority.issue_site(csr, visitor.site, issued_at, self.days)
-        self.transport.admit(visitor.site, requested_key(csr))
+        self.key = requested_key(csr)
+        self.transport.admit(visitor.site, self.key)
         return 200, {"certificate": issued.pem.decode()}

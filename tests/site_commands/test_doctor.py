@@ -2,18 +2,19 @@
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nbfed_site.link import generate_key
-from notebook_federator.rounds.flower import FlowerTransport, ServerCertificate
+from nbfed_site.contracts import DataContract, ReleasePolicy, digest
 
-from ..engine.containers import certificates
-from .conftest import CODE, write_slice
+from .conftest import CODE, TRAINS, write_slice, write_training
+from .coordinator import Coordinator, Server
 
 
 @pytest.fixture
@@ -24,24 +25,96 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served(scratch: Path, tmp_path: Path) -> Iterator[Any]:
-    """A server that knows this site: its URL, and its authority's certificate."""
-    scratch.mkdir()
-    key = generate_key(scratch / "key.pem")
-    pem = certificates(tmp_path, valid_days=5)
-    tls = ServerCertificate(pem["certificate"], pem["key"])
-    transport = FlowerTransport("127.0.0.1", 0, {"a": key}, tmp_path / "spool", tls=tls)
-    yield SimpleNamespace(server=f"https://{transport.address}", ca=pem["ca"], transport=transport)
-    transport.close()
+def training(slice_folder: Path) -> str:
+    """The slice is one that trains; its digest."""
+    write_training(slice_folder)
+    return digest(TRAINS)
 
 
-def test_a_site_in_order(findings, data: Path, served: Any) -> None:
-    found = findings(data=data, server=served.server, ca=served.ca)
-    for about in ("runtime", "slice", "imports", "disk", "processors", "clock", "server",
-                  "the server knows this site's key", "data can be read"):  # fmt: skip
+@pytest.fixture
+def server(tmp_path: Path, training: str) -> Iterator[Server]:
+    made = Server(Coordinator(tmp_path / "federation"), training)
+    yield made
+    made.transport.close()
+
+
+@pytest.fixture
+def kit(server: Server, tmp_path: Path, training: str) -> Callable[..., Path]:
+    def issue(name: str = "kit", **fields: Any) -> Path:
+        fields = {"server": server.url, "slice_digest": training, **fields}
+        return server.coordinator.kit(tmp_path / name, **fields)
+
+    return issue
+
+
+ALL = (
+    "runtime", "slice", "imports", "disk", "memory", "processors", "clock", "kit", "approval", "proxy",
+    "join token", "server", "server's certificate", "membership", "data", "data can be read", "samples",
+    "policy", "dry run", "memory for the model",
+)  # fmt: skip
+
+
+def test_a_site_in_order_before_it_has_joined(findings, data: Path, server: Server, kit) -> None:
+    found = findings(data=data, kit=kit())
+    for about in ALL:
         assert found[about][0] == "ok", found[about]
-    assert found["certificate"] == ("warning", "certificate: 5 days left Ask the coordinator for a new one.")
-    assert not list(served.transport.events(0)), "the doctor must not look like a site that joins"
+    assert "the first `up` joins" in found["membership"][1]
+    assert "the first `up` gives it" in found["approval"][1]
+    assert "train 64, validation 16, test 40" in found["samples"][1]
+    assert not server.asked, "the token is not used up"
+    assert not list(server.transport.events(0)), "the doctor must not look like a site that joins"
+
+
+def test_a_site_that_has_joined(findings, data: Path, server: Server, kit, site, scratch: Path) -> None:
+    folder = kit()
+    server.refuse = None
+    join(site, server, folder)
+    found = findings(data=data, kit=folder)
+    assert found["own certificate"][0] == "ok"
+    assert "400 days left" in found["own certificate"][1]
+    assert found["approval"] == ("ok", "approval: given ")
+    assert "the server knows this site" in found["membership"][1]
+    server.removed = "hospital-a was removed: vote expired"
+    server.transport.expel("hospital-a")
+    level, text = findings(kit=folder)["The server refuses this site"]
+    assert level == "no"
+    assert "vote expired" in text
+
+
+def join(site: Any, server: Server, folder: Path) -> None:
+    """Take part once; the server has no more for this site once it has joined."""
+
+    def close() -> None:
+        while not any(True for _ in server.transport.events(0.2)):
+            pass
+        server.transport.expel("hospital-a")
+
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    assert site("up", kit=folder) == 2
+    thread.join()
+    server.transport.admit("hospital-a", server.key)
+
+
+def test_an_image_without_a_kit(findings, slice_folder: Path, tmp_path: Path) -> None:
+    found = findings(kit=tmp_path / "none")
+    assert found["kit"] == ("warning", "kit: none Mount the coordinator's folder: -v DIR:/kit:ro")
+
+
+def test_a_kit_that_was_edited(findings, kit) -> None:
+    folder = kit()
+    (folder / "compose.yml").write_text("services: {site: {privileged: true}}")
+    level, text = findings(kit=folder)["kit"]
+    assert level == "no"
+    assert "compose.yml was edited" in text
+    assert "new kit" in text
+
+
+def test_a_kit_that_was_not_approved(findings, server: Server, kit, site) -> None:
+    join(site, server, kit())
+    level, text = findings(kit=kit("newer", serial=2, policy=ReleasePolicy(min_examples=1)))["approval"]
+    assert level == "no"
+    assert "sh site approve" in text
 
 
 def test_a_slice_that_was_changed(findings, slice_folder: Path) -> None:
@@ -84,6 +157,37 @@ def test_files_of_others(findings, data: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "1 of 1 cannot be read" in text
 
 
+def test_data_that_does_not_fit_the_contract(told, data: Path, kit) -> None:
+    contract = DataContract(files=("*.png",), labels=("0", "1"), minimum={"train": 100})
+    missed = [what for level, what, _ in told(data=data, kit=kit(contract=contract)) if level == "no"]
+    assert missed == [
+        "data contract: No file matches *.png.",
+        "data contract: train: 64 of at least 100 samples.",
+    ]
+
+
+def test_too_few_samples_for_the_policy(findings, data: Path, kit) -> None:
+    level, text = findings(data=data, kit=kit(policy=ReleasePolicy(min_examples=65)))["policy"]
+    assert level == "no"
+    assert "fewer than 65" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"raise MemoryError('no room')", "train code raised MemoryError. (notebook cell 4, line 1)"),
+        (b"print('hello'); train(net)", "trained and tested on a few batches"),
+    ],
+)
+def test_a_dry_run_of_the_notebook(findings, data, kit, server, slice_folder, tmp_path, line, said) -> None:
+    code = TRAINS.replace(b"\ntrain(net)\n", b"\n" + line + b"\n")
+    write_training(slice_folder, code)
+    folder = server.coordinator.kit(tmp_path / "own", server=server.url, slice_digest=digest(code))
+    level, text = findings(data=data, kit=folder)["dry run"]
+    assert level == ("ok" if b"hello" in line else "no")
+    assert said in text
+
+
 def test_a_scratch_folder_that_cannot_be_written(findings, scratch: Path) -> None:
     scratch.write_text("a file in its place")
     level, text = findings()[f"writing to {scratch}"]
@@ -91,42 +195,63 @@ def test_a_scratch_folder_that_cannot_be_written(findings, scratch: Path) -> Non
     assert "Mount a folder" in text
 
 
-def test_a_server_out_of_reach(findings) -> None:
+# -- the way to the server ---------------------------------------------------------------------
+
+
+def test_a_server_out_of_reach(findings, kit) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        found = findings(server=f"http://127.0.0.1:{closed.getsockname()[1]}")
-    assert found["The server cannot be reached"][0] == "no"
-
-
-def test_a_server_of_another_authority(findings, served: Any, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    level, text = findings(server=served.server, ca=certificates(tmp_path / "other")["ca"])[
-        "The server's certificate is not accepted"
-    ]
+        folder = kit(server=f"https://127.0.0.1:{closed.getsockname()[1]}")
+        level, text = findings(kit=folder)["The server cannot be reached"]
     assert level == "no"
-    assert "let it pass this one unopened" in text
+    assert "Nothing listens there" in text
 
 
-def test_a_server_of_another_name(findings, served: Any) -> None:
-    url = served.server.replace("127.0.0.1", "localhost")
-    found = findings(server=url, ca=served.ca)["The server's certificate is not accepted"]
-    assert "ostname mismatch" in found[1]
+def test_a_name_that_is_not_known(findings, kit) -> None:
+    level, text = findings(kit=kit(server="https://nowhere.invalid:9092"))["The server cannot be reached"]
+    assert level == "no"
+    assert "HTTPS_PROXY" in text
 
 
-def test_a_key_that_the_server_does_not_know(findings, served: Any, scratch: Path) -> None:
-    (scratch / "key.pem").unlink()
-    found = findings(server=served.server, ca=served.ca)
-    assert found["no key yet"][0] == "warning"
-    generate_key(scratch / "key.pem")
-    found = findings(server=served.server, ca=served.ca)
-    assert found["The server refuses this site"][0] == "no"
+def test_a_server_of_another_name(findings, kit, server: Server) -> None:
+    folder = kit(server=server.url.replace("127.0.0.1", "localhost"))
+    level, text = findings(kit=folder)["The server's certificate is not accepted"]
+    assert level == "no"
+    assert "ostname mismatch" in text
+    assert "tell the coordinator" in text
 
 
-def test_a_clock_that_is_off(findings, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_another_authority(findings, kit, tmp_path: Path, training: str) -> None:
+    stranger = Server(Coordinator(tmp_path / "stranger"), training)
+    try:
+        found = findings(kit=kit(server=stranger.url))["The server's certificate is not accepted"]
+    finally:
+        stranger.transport.close()
+    assert found[0] == "no"
+    assert "let it pass this one unopened" in found[1]
+
+
+def test_a_join_token_that_expired(findings, kit, server: Server) -> None:
+    server.coordinator.now -= timedelta(days=100)
+    found = findings(kit=kit())
+    assert found["join token"][0] == "no"
+    assert "100 days old" in found["kit"][1]
+    assert "certificate expired" in found["The server does not accept this site's certificate"][1]
+
+
+def test_the_proxy_is_said(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://someone:secret@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    found = findings(kit=kit())
+    assert found["proxy"] == ("ok", "proxy: 127.0.0.1:9 ")
+    assert found["The server cannot be reached"][0] == "no"
+    assert "secret" not in str(found)
+
+
+def test_a_clock_that_is_off(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
-    ahead = SimpleNamespace(time=lambda: real() + 86_400)
-    monkeypatch.setattr("nbfed_site.link.probe.time", ahead)
-    level, text = findings(server=served.server, ca=served.ca)["clock"]
+    monkeypatch.setattr("nbfed_site.link.probe.time", SimpleNamespace(time=lambda: real() + 86_400))
+    level, text = findings(kit=kit())["clock"]
     assert level == "no"
     assert text.startswith("clock: +864")
 
@@ -140,8 +265,8 @@ def test_a_gpu_image_without_gpu(findings, monkeypatch: pytest.MonkeyPatch) -> N
     assert "GPU" not in findings()
 
 
-def test_lines_for_people(site, capfd: pytest.CaptureFixture[str], data: Path) -> None:
-    assert site("doctor", data=data) == 0
+def test_lines_for_people(site, capfd: pytest.CaptureFixture[str], data: Path, kit) -> None:
+    assert site("doctor", data=data, kit=kit()) == 0
     lines = capfd.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} <= {"ok", "warning"}
-    assert len(lines) > 8
+    assert len(lines) > 20

@@ -14,6 +14,7 @@ os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
 
 from nbfed_site.keys import generate_key, key_from_line, key_line, public_key
 
+from .fleet import proxy_of
 from .joining import join
 from .loop import LinkSettings, run
 from .probe import Probe, ask_admission, look
@@ -27,6 +28,7 @@ __all__ = [
     "key_from_line",
     "key_line",
     "look",
+    "proxy_of",
     "public_key",
     "run",
 ]

@@ -226,10 +226,31 @@ def connect(server: str, context: ssl.SSLContext | None, timeout: float) -> http
     host, port = _host_and_port(server)
     if context is None:
         return http.client.HTTPConnection(host, port, timeout=timeout)
-    proxy = urllib.request.getproxies().get("https")
-    if proxy is None or urllib.request.proxy_bypass(f"{host}:{port}"):
+    proxy = _proxy(host, port)
+    if proxy is None:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-    return _tunnel(proxy, host, port, timeout, context)
+    connection = http.client.HTTPSConnection(
+        proxy.hostname or "", proxy.port or 3128, timeout=timeout, context=context
+    )
+    headers = {}
+    if proxy.username:
+        login = urllib.parse.unquote(f"{proxy.username}:{proxy.password or ''}")
+        headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
+    connection.set_tunnel(host, port, headers)
+    return connection
+
+
+def proxy_of(server: str) -> str:
+    """``host:port`` of the proxy that leads to ``server``; empty where none does."""
+    proxy = _proxy(*_host_and_port(server))
+    return f"{proxy.hostname}:{proxy.port or 3128}" if proxy else ""
+
+
+def _proxy(host: str, port: int) -> urllib.parse.SplitResult | None:
+    found = urllib.request.getproxies().get("https")
+    if found is None or urllib.request.proxy_bypass(f"{host}:{port}"):
+        return None
+    return urllib.parse.urlsplit(found if "//" in found else f"//{found}")
 
 
 def _host_and_port(server: str) -> tuple[str, int]:
@@ -237,21 +258,6 @@ def _host_and_port(server: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise SettingsInvalid(f"The server's address is host:port, not {server!r}.")
     return host.strip("[]"), int(port)
-
-
-def _tunnel(
-    proxy: str, host: str, port: int, timeout: float, context: ssl.SSLContext
-) -> http.client.HTTPConnection:
-    address = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    connection = http.client.HTTPSConnection(
-        address.hostname or "", address.port or 3128, timeout=timeout, context=context
-    )
-    headers = {}
-    if address.username:
-        login = urllib.parse.unquote(f"{address.username}:{address.password or ''}")
-        headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
-    connection.set_tunnel(host, port, headers)
-    return connection
 
 
 def _read_into(response: http.client.HTTPResponse, target: memoryview) -> None:

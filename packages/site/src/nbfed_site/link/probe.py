@@ -5,6 +5,7 @@ Touches of Flower that are not its public API: ``flwr.proto.heartbeat_pb2``.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -49,7 +50,11 @@ def look(settings: LinkSettings) -> Probe:
         date = connection.getresponse().headers["Date"]
         connection.close()
     except (OSError, HTTPException) as error:
-        raise _said(failure(error, settings.server), settings.server) from error
+        found = failure(error, settings.server)
+        if isinstance(found, Unreachable):
+            what, hint = f"The server cannot be reached: {found}.", _advice(error, settings.server)
+            found = CannotConnect(what, where=settings.server, hint=hint)
+        raise found from error
     expires = ssl.cert_time_to_seconds(str(shown["notAfter"])) if shown else None
     there = parsedate_to_datetime(date).timestamp() if date else None
     return Probe(
@@ -70,10 +75,16 @@ def ask_admission(settings: LinkSettings) -> None:
     except NotRecognised:
         return  # a known key, of a node that is not active: the request names none
     except Unreachable as error:
-        raise _said(error, settings.server) from error
+        raise CannotConnect(f"The server cannot be reached: {error}.", where=settings.server) from error
 
 
-def _said(error: Exception, server: str) -> CannotConnect:
-    if isinstance(error, CannotConnect):
-        return error
-    return CannotConnect(f"The server cannot be reached: {error}.", where=server)
+def _advice(error: Exception, server: str) -> str:
+    place = server.removeprefix("https://")
+    match error:
+        case socket.gaierror():
+            return "The name is not known here: ask your network's administrators, or set HTTPS_PROXY."
+        case ConnectionRefusedError():
+            return "Nothing listens there: ask the coordinator whether the server runs."
+        case TimeoutError():
+            return f"A firewall, most likely: let this machine call {place}, or set HTTPS_PROXY."
+    return f"Let this machine call {place}; a proxy must let CONNECT to it through."

@@ -70,7 +70,7 @@ choose_user() {
   [ "$(id -u)" != 0 ] || chown -R "$user" "$kit" 2> /dev/null || : # root's kit is that user's to read
   case $kind in
     docker) # where Docker itself runs as this user, root in the container is this user
-      case $($engine info --format '{{.SecurityOptions}}') in *rootless*) user=0:0 ;; esac ;;
+      case $($engine info --format '{{.SecurityOptions}}' 2> /dev/null) in *rootless*) user=0:0 ;; esac ;;
     podman)
       own=--read-only-tmpfs=false
       [ "$(id -u)" = 0 ] || own="$own --userns keep-id" ;;
@@ -197,9 +197,8 @@ start() {
   tries=0
   until $engine exec "$name" $healthy > /dev/null 2>&1; do
     case $(state) in
-      running\ 0\ * | created\ 0\ *) ;;
-      exited\ 0\ 0) say "The study is over: nothing is left to do."; exit 0 ;;
-      *)
+      exited\ 0\ 0 | stopped\ 0\ 0) say "The study is over: nothing is left to do."; exit 0 ;;
+      '' | exited* | stopped* | dead* | restarting* | *\ [1-9]*\ *) # or restarted once
         $engine logs "$name" >&2
         $engine rm --force "$name" > /dev/null
         fail "The site did not start; its last words are above." "sh site doctor" ;;
@@ -250,7 +249,8 @@ erase() {
     rm -r "$folder"
   else
     $engine rm --force "$name" > /dev/null 2>&1 || :
-    if [ -z "$folder" ]; then $engine volume rm "$name" > /dev/null; else say "Now remove $folder yourself."; fi
+    ! $engine volume inspect "$name" > /dev/null 2>&1 || $engine volume rm "$name" > /dev/null
+    [ -z "$folder" ] || say "Now remove $folder yourself."
     ! find_image || $engine image rm "$use" > /dev/null || :
   fi
   rm -f "$kit/.env"
