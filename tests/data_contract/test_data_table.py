@@ -1,6 +1,8 @@
 """The data contract in federation.toml: written, read, and refused with the key at fault."""
 
+import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +84,12 @@ def test_a_wrong_table_is_refused_with_the_key_at_fault(table: Any, key: str) ->
         contract_from_table(table)
     assert caught.value.what.startswith(key)
     assert caught.value.hint
+
+
+def test_the_table_in_the_documentation(repository: Path) -> None:
+    page = (repository / "docs/how-to/data-contract.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    contract = contract_from_table(tomllib.loads(block)["data"])
+    assert contract.image_size == (50, 50)
+    assert contract.columns == {"*.csv": ("images", "GT")}
+    assert contract.minimum == {"train": 200, "test": 50}
