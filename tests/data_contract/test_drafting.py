@@ -251,3 +251,22 @@ def test_code_without_end_is_drafted_as_far_as_it_is_followed(draft) -> None:
             deeper(path, n + 1)
     """
     assert draft('deeper(join(data_path, "x.npy"), 0)', before).contract.files == ("x.npy",)
+
+
+PATCHES = ("train_client.csv", "val_client.csv", "test.csv", "patches/*")
+WITHOUT_CLASSES = {"hard_coded_cuda", "network_use", "train_raises", "ugly", "unreadable_samples"}
+
+
+def test_the_drafts_of_all_fixture_notebooks(repository: Path) -> None:
+    drafts = {}
+    for path in sorted((repository / "tests/fixtures/notebooks").glob("*.ipynb")):
+        if path.stem != "corrupt" and (found := check(path).draft):
+            drafts[path.stem] = found
+    assert {name for name, found in drafts.items() if found.contract.files} == {"paper_2022"}
+    assert drafts["paper_2022"].contract.files == PATCHES
+    assert drafts["paper_2022"].contract.columns == dict.fromkeys(PATCHES[:3], ("images", "GT"))
+    assert {name for name, found in drafts.items() if not found.contract.labels} == WITHOUT_CLASSES
+    assert all(found.contract.labels in ((), ("0", "1")) for found in drafts.values())
+    assert all(found.contract.minimum == {"train": 10, "test": 10} for found in drafts.values())
+    assert all(found.notes for found in drafts.values())
+    assert any("datasets.MNIST (cell 3, line 2)" in note for note in drafts["network_use"].notes)
