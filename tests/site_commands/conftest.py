@@ -100,7 +100,9 @@ Site = Callable[..., int]
 @pytest.fixture
 def site(scratch: Path, slice_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Calls ``nbfed-site``: words, then NBFED_* variables in small letters; returns the exit code."""
-    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    handlers = [
+        (number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    ]
     path, before = list(sys.path), dict(os.environ)
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
     monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)

@@ -70,7 +70,7 @@ def test_what_is_no_address(given: str) -> None:
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
-        (["up"], {}, "--server URL (NBFED_SERVER)"),
+        (["up"], {}, "There is no kit"),
         (["up"], {"server": "https://a:1"}, "--name NAME (NBFED_SITE)"),
         (["up"], {"server": "http://a:1", "site": "a"}, "--plain-http"),
         (["up", "--data", "/nowhere"], {"server": "https://a:1", "site": "a"}, "/data:ro"),

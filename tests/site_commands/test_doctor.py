@@ -162,7 +162,7 @@ def test_data_that_does_not_fit_the_contract(told, data: Path, kit) -> None:
     missed = [what for level, what, _ in told(data=data, kit=kit(contract=contract)) if level == "no"]
     assert missed == [
         "data contract: No file matches *.png.",
-        "data contract: train: 64 of at least 100 samples.",
+        "data contract: train: 64 samples, at least 100 needed.",
     ]
 
 

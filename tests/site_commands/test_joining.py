@@ -10,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from nbfed_site import keys
-from nbfed_site.contracts import ReleasePolicy, digest
+from nbfed_site.contracts import ReleasePolicy, RoundInput, SiteState, digest
 from nbfed_site.receipts import read_receipts
 from notebook_federator.rounds.port import Event, Joined, Progressed
 
-from .conftest import CODE
+from .conftest import CODE, TRAINS, write_training
 from .coordinator import Coordinator, Server
 
 OURS = digest(CODE)
@@ -161,6 +162,30 @@ def test_a_site_that_was_removed_ends_and_says_why(serve, kit, site, capfd) -> N
     closing = after(server, is_joined, remove)
     assert site("up", kit=kit(server)) == 2
     closing.join()
+    assert "its ethics vote expired" in capfd.readouterr().err
+
+
+def test_a_site_that_is_removed_while_it_trains_stops_at_once(
+    serve, kit, site, capfd, slice_folder, tmp_path, coordinator
+) -> None:
+    code = TRAINS.replace(b"\ntrain(net)\n", b"\nimport time; time.sleep(600)\n")
+    write_training(slice_folder, code)
+    server = Server(coordinator, digest(code))
+    folder = coordinator.kit(tmp_path / "own", server=server.url, slice_digest=digest(code))
+    model = {"weight": np.zeros((2, 4), np.float32), "bias": np.zeros(2, np.float32)}
+
+    def remove() -> None:
+        server.transport.send(RoundInput("t", "train", 1, model, {"seed": 1}), ["hospital-a"])
+        state = SiteState("training", 1)
+        while not any(isinstance(e, Progressed) and e.state == state for e in server.transport.events(1)):
+            pass
+        server.removed = "hospital-a was removed: its ethics vote expired"
+        server.transport.expel("hospital-a")
+
+    closing = after(server, is_joined, remove)
+    assert site("up", kit=folder) == 2
+    closing.join()
+    server.transport.close()
     assert "its ethics vote expired" in capfd.readouterr().err
 
 
@@ -311,6 +336,15 @@ def test_own_options_only_tighten_the_kits_policy(serve, kit, site, capfd, words
     assert site("up", *words, kit=kit(server)) == 4
     assert said in capfd.readouterr().err
     assert not server.asked
+
+
+def test_a_kit_that_was_edited_is_refused_for_people_and_machines(serve, kit, site, capfd, events) -> None:
+    folder = kit(serve())
+    (folder / "compose.yml").write_text("services: {site: {privileged: true}}")
+    assert site("up", "--format", "json", kit=folder) == 4
+    out, err = capfd.readouterr()
+    assert json.loads(out)["code"] == events()[-1]["code"] == "NE406"
+    assert "compose.yml was edited" in err
 
 
 def test_a_record_that_was_changed_is_refused(serve, kit, site, capfd, scratch) -> None:

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,43 +129,41 @@ def _up(options: Namespace) -> int:
     if options.settings is not None:
         settings = read_settings(options.settings)
         log = EventLog(settings.events)
-        return _follow(settings, [log], [log])
+        return _follow(lambda: (settings, None), [log], [log])
     scratch = _own(options)
-    from .program import read_slice
-
-    manifest = read_slice(options.slice).manifest
-    enrolment = None
-    if (options.kit / "kit.json").exists():
-        from .enrolling import Enrolment
-
-        kit = read_kit(options.kit, manifest.slice_digest)
-        settings = from_kit(options, scratch, manifest, kit)
-        enrolment = Enrolment.begin(kit, scratch)
-    else:
-        settings = from_options(options, scratch, manifest)
-    if not scratch.key.exists():
-        print(
-            f"New key. The coordinator needs this line: {_public_line(scratch)}", file=sys.stderr, flush=True
-        )
     health = Health(scratch.health)
     logs = [EventLog(str(scratch.events), leave_out=("progress",))]
     logs += [EventLog(1)] if options.format == "json" else []
     others = [health] if options.format == "json" else [health, Narrator()]
-    return _follow(settings, logs, [*logs, *others], health.beat, enrolment)
+    return _follow(partial(_with_kit, options, scratch), logs, [*logs, *others], health.beat)
+
+
+def _with_kit(options: Namespace, scratch: Scratch) -> tuple[Settings, Enrolment | None]:
+    from .enrolling import Enrolment
+    from .program import read_slice
+
+    manifest = read_slice(options.slice).manifest
+    if options.server:
+        if not scratch.key.exists():
+            line = f"New key. The coordinator needs this line: {_public_line(scratch)}"
+            print(line, file=sys.stderr, flush=True)
+        return from_options(options, scratch, manifest), None
+    kit = read_kit(options.kit, manifest.slice_digest)
+    return from_kit(options, scratch, manifest, kit), Enrolment.begin(kit, scratch)
 
 
 def _follow(
-    settings: Settings,
+    prepare: Callable[[], tuple[Settings, Enrolment | None]],
     logs: list[EventLog],
     listeners: Sequence[Tell],
     on_beat: Callable[[], None] = lambda: None,
-    enrolment: Enrolment | None = None,
 ) -> int:
     def tell(event: str, fields: Mapping[str, Any]) -> None:
         for listener in listeners:
             listener(event, fields)
 
     try:
+        settings, enrolment = prepare()
         run_site(settings, tell, on_beat, enrolment)
     except NbfedError as error:
         for log in logs:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 _GRACE_SECONDS = 10.0
+_REFUSED = signal.SIGUSR1  # sent to this process by itself: the server refuses the site
 
 
 def run_site(
@@ -53,13 +54,7 @@ def run_site(
     worker = _worker(settings, receipts, note)
     stop = threading.Event()
 
-    def end(_number: int, _frame: object) -> None:
-        stop.set()
-        if worker.interruptible:
-            raise Stopped
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    _obey_signals(worker, stop)
     if settings.parent_pipe:
         _follow_parent()
     connection = _connection(settings, worker.slice_digest)
@@ -67,11 +62,26 @@ def run_site(
         if enrolment is not None:
             enrolment.enter(connection, stop, tell)
         if not stop.is_set():
-            link.run(connection, worker.handle, stop, note, worker.describe, on_beat, standing.header)
+            said = (worker.describe, on_beat, standing.header, lambda: os.kill(os.getpid(), _REFUSED))
+            link.run(connection, worker.handle, stop, note, *said)
     except Stopped:
         stop.set()
     if stop.is_set():
         tell("stopped", {"cause": "told to end"})
+
+
+def _obey_signals(worker: Worker, stop: threading.Event) -> None:
+    """Leave the notebook's code when told to end, or when the server refuses this site."""
+    from .program import Stopped
+
+    def end(number: int, _frame: object) -> None:
+        if number != _REFUSED:
+            stop.set()
+        if worker.interruptible:
+            raise Stopped
+
+    for number in (signal.SIGTERM, signal.SIGINT, _REFUSED):
+        signal.signal(number, end)
 
 
 def _worker(settings: Settings, receipts: Receipts, tell: Tell) -> Worker:

@@ -68,7 +68,7 @@ class LinkSettings:
         return tls_context(self.server, self.root_certificates, self.certificate, self.key_path)
 
 
-def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link)
+def run(  # noqa: PLR0913, PLR0917 (six of them are the site's side of the link)
     settings: LinkSettings,
     handle: Callable[[RoundInput], RoundOutput],
     stop: threading.Event,
@@ -76,6 +76,7 @@ def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link
     describe: Callable[[BaseException], SiteFailure],
     on_beat: Callable[[], None] = lambda: None,
     state: Callable[[], str] = lambda: "",
+    interrupt: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve tasks until the server sends ``stop`` or ``stop`` is set.
 
@@ -87,6 +88,8 @@ def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link
             two threads.
         on_beat: called after each heartbeat that the server took.
         state: gives what heartbeats say of the site's state (:meth:`SiteState.header`).
+        interrupt: called from another thread when the server refuses this site while it is busy; may
+            have ``handle`` end with an exception that is no :class:`Exception`.
 
     Raises:
         CannotConnect: the server refuses this site, or was away for too long.
@@ -95,7 +98,9 @@ def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link
         SettingsInvalid: the key cannot be read, or the address makes no sense.
     """
     link = _Link(settings, stop, on_event)
-    threading.Thread(target=link.beat, args=(on_beat, state), name="heartbeat", daemon=True).start()
+    threading.Thread(
+        target=link.beat, args=(on_beat, state, interrupt), name="heartbeat", daemon=True
+    ).start()
     try:
         while not stop.is_set():
             task = link.persist(link.fetch)
@@ -108,6 +113,10 @@ def run(  # noqa: PLR0913, PLR0917 (five of them are the site's side of the link
             del task
             link.persist(lambda: link.deliver(delivery))  # noqa: B023 (called at once)
             del delivery
+    except BaseException:
+        if link.refused is not None:
+            raise link.refused from None
+        raise
     finally:
         link.leave()
 
@@ -139,6 +148,7 @@ class _Link:
         self._settings = settings
         self._stop = stop
         self._ended = False
+        self.refused: CannotConnect | None = None
         self._client = FleetClient(
             settings.server,
             settings.key_path,
@@ -201,7 +211,9 @@ class _Link:
         """Make the reply to ``task`` ready to send."""
         return self._courier.pack(task, header, arrays)
 
-    def beat(self, on_beat: Callable[[], None], state: Callable[[], str]) -> None:
+    def beat(
+        self, on_beat: Callable[[], None], state: Callable[[], str], interrupt: Callable[[], None]
+    ) -> None:
         """Send heartbeats until the link ends; re-activate a node that the server forgot."""
         while not self._stop.wait(self._settings.heartbeat_seconds) and not self._ended:
             self._client.say(state())
@@ -216,8 +228,10 @@ class _Link:
                 if self._up and self.busy.is_set():
                     self._up = False
                     self.tell("disconnected", {"cause": str(error), "retry_seconds": 0.0})
-            except CannotConnect:
-                return  # the task thread meets the same refusal and raises it
+            except CannotConnect as error:
+                self.refused = error
+                interrupt()
+                return  # the task thread meets the same refusal, unless it is busy
         self._client.shut()
 
     def leave(self) -> None:
