@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nbfed_site.contracts import SettingsInvalid
 
-from . import locking, slicing
+from . import image_record, locking, slicing
 from .image import attaching, building, engines, layout, signing
 from .image.attaching import Attached
 from .image.cache import Cache, user_cache
@@ -128,9 +128,18 @@ def _deliver(work: _Work) -> Built:
     if asked.push:
         places.append(("pushed", str(work.repository)))
     places += _kept(work, images, names, attached)
+    places.append(("recorded", str(_recorded(work, images, names))))
     left_out = building.left_out(work.source, work.cache)
     signed_by = signing.fingerprint(signing.public_key(key))
     return Built(images, names, work.settled, left_out, tuple(places), signed_by)
+
+
+def _recorded(work: _Work, images: Sequence[BuiltImage], names: Mapping[Role, str]) -> Path:
+    """Write down which images these are, for the federation that will use them."""
+    path = image_record.path_beside(work.notebook)
+    torch = work.settled.lock.target.torch
+    image_record.write(image_record.record(images, names, work.source.manifest, torch), path)
+    return path
 
 
 def _push(work: _Work) -> Push:
