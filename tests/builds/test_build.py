@@ -48,6 +48,16 @@ def test_both_images_are_in_the_registry_with_bill_and_signature(desk: Desk) -> 
     assert found["digests"] == [built["images"]["client"]["digest"]]
 
 
+def test_a_build_notes_which_images_it_made(desk: Desk) -> None:
+    built = desk.pushed()
+    record = json.loads((desk.folder / "study.images.json").read_text())
+    assert record["client"] == f"{desk.registry}/demo@{built['images']['client']['digest']}"
+    assert record["server"] == f"{desk.registry}/demo@{built['images']['server']['digest']}"
+    assert record["names"]["client"] == built["images"]["client"]["name"]
+    assert record["torch"] == "cpu"
+    assert record["slice_digest"].startswith("sha256:")
+
+
 def test_inspect_shows_what_a_scanner_sees(desk: Desk) -> None:
     name = desk.pushed()["images"]["client"]["name"]
     shown = desk.nbfed("image", "inspect", name).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from nbfed_site.contracts import Manifest, Names
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.federation.federation_settings import FederationSettings, Images, plain
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 SLICE = "sha256:" + "c" * 64

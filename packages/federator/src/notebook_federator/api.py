@@ -70,7 +70,7 @@ def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> 
 
     number = options.sites if isinstance(options.sites, int) else len(options.sites)
     checked = check(notebook, sites=number if options.strategy is None else None)
-    slice_ = _sliced(checked)
+    slice_ = sliced(checked)
     settings = resolve(options, slice_.manifest, os.cpu_count() or 1)
     folder = RunFolder(out) if out else new_run_folder(Path("runs"), Path(notebook).stem)
     folder.create(settings)
@@ -105,14 +105,14 @@ def build(
     except TypeError as error:
         raise SettingsInvalid(str(error), hint="See help(notebook_federator.build).") from error
     checked = check(notebook)
-    slice_ = _sliced(checked)
+    slice_ = sliced(checked)
     try:
         return imaging.build(slice_, Path(notebook), asked, progress or (lambda event: None))
     except LockUnsolvable as error:
         raise _unlockable(checked, error) from error
 
 
-def _sliced(checked: Checked) -> Slice:
+def sliced(checked: Checked) -> Slice:
     """The slice of a notebook that can be federated.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import image_commands, kit_commands
+from . import federation_commands, image_commands, kit_commands
 from .console import Answer, answer, output_option, progress_option
 
 _EXISTING = click.Path(path_type=Path)
@@ -198,6 +198,7 @@ def verify(run: Path, output: str) -> None:
 
 
 nbfed.add_command(image_commands.build)
+nbfed.add_command(federation_commands.federation)
 nbfed.add_command(image_commands.image)
 nbfed.add_command(image_commands.cache)
 nbfed.add_command(kit_commands.kit)

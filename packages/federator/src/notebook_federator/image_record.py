@@ -27,6 +27,7 @@ class ImageRecord:
         server, client: ``REGISTRY/NAME@sha256:...``.
         names: of the images by tag, ``REGISTRY/NAME:client-TAG``, by role.
         torch: variant of torch in the client image, such as ``cpu``. platform: such as ``linux/amd64``.
+        key: public key (PEM) that both are signed with.
     """
 
     server: str
@@ -36,13 +37,14 @@ class ImageRecord:
     slice_digest: str
     torch: str
     platform: str
+    key: str
     schema_version: int = SCHEMA
 
 
 def record(
-    images: Sequence[BuiltImage], names: Mapping[Role, str], manifest: Manifest, torch: str
+    images: Sequence[BuiltImage], names: Mapping[Role, str], manifest: Manifest, *, torch: str, key: bytes
 ) -> ImageRecord:
-    """The record of images that were just built; ``names`` are by tag."""
+    """The record of images that were just built; ``names`` are by tag, ``key`` is the public one (PEM)."""
     pinned = {image.role: f"{names[image.role].rpartition(':')[0]}@{image.digest}" for image in images}
     return ImageRecord(
         server=pinned["server"],
@@ -52,6 +54,7 @@ def record(
         slice_digest=manifest.slice_digest,
         torch=torch,
         platform=str(images[0].platform),
+        key=key.decode(),
     )
 
 
@@ -91,4 +94,6 @@ def read(path: Path) -> ImageRecord:
     except FileNotFoundError:
         raise BadInput("The images of this notebook are not built yet.", where=str(path), hint=hint) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"The record of images cannot be read: {error}.", where=str(path), hint=hint) from error
+        raise BadInput(
+            f"The record of images cannot be read: {error}.", where=str(path), hint=hint
+        ) from error

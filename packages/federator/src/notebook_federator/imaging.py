@@ -128,17 +128,18 @@ def _deliver(work: _Work) -> Built:
     if asked.push:
         places.append(("pushed", str(work.repository)))
     places += _kept(work, images, names, attached)
-    places.append(("recorded", str(_recorded(work, images, names))))
+    public = signing.public_key(key)
+    places.append(("recorded", str(_recorded(work, images, names, public))))
     left_out = building.left_out(work.source, work.cache)
-    signed_by = signing.fingerprint(signing.public_key(key))
-    return Built(images, names, work.settled, left_out, tuple(places), signed_by)
+    return Built(images, names, work.settled, left_out, tuple(places), signing.fingerprint(public))
 
 
-def _recorded(work: _Work, images: Sequence[BuiltImage], names: Mapping[Role, str]) -> Path:
+def _recorded(work: _Work, images: Sequence[BuiltImage], names: Mapping[Role, str], key: bytes) -> Path:
     """Write down which images these are, for the federation that will use them."""
     path = image_record.path_beside(work.notebook)
     torch = work.settled.lock.target.torch
-    image_record.write(image_record.record(images, names, work.source.manifest, torch), path)
+    made = image_record.record(images, names, work.source.manifest, torch=torch, key=key)
+    image_record.write(made, path)
     return path
 
 

@@ -194,6 +194,17 @@ def identity(der: bytes) -> Identity:
     raise _nobody()
 
 
+def is_for(certificate_pem: bytes, host: str) -> bool:
+    """Whether a server's certificate is for this name or address.
+
+    Raises:
+        ValueError: it is no certificate.
+    """
+    found = x509.load_pem_x509_certificate(certificate_pem)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return list(names) == [_host_name(host)]
+
+
 def requested_key(csr_pem: bytes) -> bytes:
     """The public key (PEM) that a certificate signing request asks for.
 

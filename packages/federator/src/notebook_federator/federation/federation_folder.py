@@ -11,7 +11,7 @@ from pathlib import Path
 from nbfed_site.contracts import FederationUnreadable, Manifest, canonical_json
 
 from ..ledger import Entry, Ledger, Signer
-from .authority import Authority, Pair
+from .authority import Authority, Pair, is_for
 from .events import utc_now
 from .federation_settings import FederationSettings
 from .federation_toml import read_settings
@@ -162,7 +162,6 @@ class FederationFolder:
         self.write_manifest(manifest)
         authority = Authority.make(settings.name, now)
         self._write_keys(authority, settings.host, now)
-        write(self.settings_file, text)
         with Ledger(self.ledger, utc_now, signer=self.signer()) as ledger:
             self.ledger.chmod(0o600)
             ledger.append(
@@ -172,7 +171,14 @@ class FederationFolder:
                 key=self.public_key.read_text(),
                 authority=authority.fingerprint,
             )
-            ledger.append("settings", digest=settings.digest, changed=[])
+        write(self.settings_file, text)
+
+    def certify_server(self, host: str, now: datetime) -> None:
+        """Make the server's certificate anew where it is not for this name or address."""
+        if not is_for(self.certificate("server").read_bytes(), host):
+            pair = self.authority().server(host, now)
+            write_private(self.key("server"), pair.key)
+            write(self.certificate("server"), pair.certificate)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Keep the manifest of the slice that the images hold."""

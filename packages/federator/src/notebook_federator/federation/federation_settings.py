@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, json_digest
+from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar
 
 from ..rounds.settings import Stragglers
+from .data_table import contract_to_table
 from .settings import Options, Wire
 
 JOIN_DEADLINE = 30 * 86_400.0
@@ -89,11 +90,6 @@ class FederationSettings:
         """The port that sites call."""
         return urlsplit(self.server).port or _PORT
 
-    @property
-    def digest(self) -> str:
-        """Digest of everything but the sites, which the ledger tells of one by one."""
-        return json_digest({**plain(self), "sites": []})
-
     def options(self, sites: tuple[str, ...]) -> Options:
         """What a run with these sites is asked for."""
         wishes = self.rounds
@@ -127,7 +123,7 @@ def plain(settings: FederationSettings) -> dict[str, Any]:
         "images": _fields(settings.images),
         "rounds": {**wishes, "deadline": wishes.get("deadline", "auto")},
         "policy": {**policy, "metrics": list(policy["metrics"])},
-        "data": {name: value for name, value in settings.data.to_json().items() if value is not None},
+        "data": contract_to_table(settings.data),
         "parameters": dict(settings.parameters),
     }
 
@@ -136,3 +132,14 @@ def _fields(table: Any) -> dict[str, Any]:
     """What is set in a table, by key."""
     found = {item.name: getattr(table, item.name) for item in fields(table)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def flat(settings: FederationSettings) -> dict[str, Any]:
+    """The settings key by key, ``TABLE.KEY`` each, but the sites: the ledger tells of them one by one."""
+    found: dict[str, Any] = {}
+    for key, value in plain(settings).items():
+        if isinstance(value, dict):
+            found |= {f"{key}.{name}": one for name, one in value.items()}
+        elif key != "sites":
+            found[key] = value
+    return found

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from nbfed_site.contracts import DataContract, ReleasePolicy, Scalar, SettingsInvalid
+from nbfed_site.contracts import DataContract, FederationUnreadable, ReleasePolicy, Scalar, SettingsInvalid
 
 from ..rounds.settings import Stragglers
+from .data_table import contract_from_table
 from .federation_settings import JOIN_DEADLINE, FederationSettings, Images, RoundWishes
 from .settings import Wire, checked_name
-from .toml_table import Table, read_table
+from .toml_table import Table, parse_table
 
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -27,7 +28,22 @@ def read_settings(path: Path) -> FederationSettings:
     Raises:
         FederationUnreadable: it cannot be read, or a key makes no sense; names the key and its line.
     """
-    top = read_table(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        what = f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}."
+        hint = "Name the federation's folder; `nbfed federation init` makes one."
+        raise FederationUnreadable(what, where=str(path), hint=hint) from error
+    return parse_settings(text, path)
+
+
+def parse_settings(text: str, path: Path) -> FederationSettings:
+    """The settings in a text; ``path`` is told in errors.
+
+    Raises:
+        FederationUnreadable: a key makes no sense; names the key and its line.
+    """
+    top = parse_table(text, path)
     settings = FederationSettings(
         name=top.checked("name", _name, "Write a name of 1 to 64 characters."),
         server=top.checked("server", server_address, 'Write server = "https://HOST:PORT".'),
@@ -37,7 +53,7 @@ def read_settings(path: Path) -> FederationSettings:
         images=_images(top.table("images")),
         rounds=_rounds(top.table("rounds")),
         policy=_policy(top.table("policy")),
-        data=_data(top.table("data")),
+        data=_data(top),
         parameters=top.checked("parameters", _parameters, "Write NAME = VALUE lines.", {}),
     )
     top.end()
@@ -187,43 +203,12 @@ def _texts(value: list[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _data(table: Table) -> DataContract:
-    counts = "Write SPLIT = NUMBER lines; splits are train, validation and test."
-    found = DataContract(
-        files=table.checked("files", _texts, "Write a list of patterns.", []),
-        columns=table.checked("columns", _columns, 'Write "FILE" = ["COLUMN", ...] lines.', {}),
-        labels=table.checked("labels", _texts, "Write a list of labels in quotation marks.", []),
-        image_size=_image_size(table),
-        minimum=table.checked("minimum", _minimum, counts, {}),
-        minimum_per_class=table.checked("minimum_per_class", _count, "Write a whole number.", 0),
-    )
-    table.end()
-    return found
-
-
-def _columns(value: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {name: _texts(columns) for name, columns in value.items()}
-
-
-def _image_size(table: Table) -> tuple[int, int] | None:
-    if table.optional("image_size", list) is None:
-        return None
-    return table.checked("image_size", _size, "Write [WIDTH, HEIGHT] in pixels.")
-
-
-def _size(value: list[int]) -> tuple[int, int]:
-    width, height = map(_above_zero, value)
-    return width, height
-
-
-def _minimum(value: Mapping[str, int]) -> dict[str, int]:
-    return {_one_of(("train", "validation", "test"), split): _count(count) for split, count in value.items()}
-
-
-def _count(value: int) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError
-    return value
+def _data(top: Table) -> DataContract:
+    try:
+        return contract_from_table(top.take("data", dict, {}))
+    except FederationUnreadable as error:
+        error.where = top.place(error.what.split()[0])
+        raise
 
 
 def _parameters(value: Mapping[str, Scalar]) -> dict[str, Scalar]:

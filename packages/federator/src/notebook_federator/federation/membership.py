@@ -9,6 +9,8 @@ from typing import Any
 from ..ledger import Entry
 from ..rounds.orders import Orders
 
+_IN_KITS = ("contact", "data.", "images.", "name", "policy.", "retention_days", "rounds.wire", "server")
+
 
 @dataclass(frozen=True, slots=True)
 class SiteRecord:
@@ -19,6 +21,7 @@ class SiteRecord:
         token, token_expires: id and end (UTC, ISO 8601) of that kit's join token.
         joined_token: id of the token that the site joined with, and so used up.
         key: the site's public key, PEM. certificate, certificate_expires: serial number and end.
+        outdated: whether settings that kits hold have changed since its newest kit.
         removed: why it was removed; None for a member. waived: why its card is taken as it is.
     """
 
@@ -31,6 +34,7 @@ class SiteRecord:
     key: bytes = b""
     certificate: str = ""
     certificate_expires: str = ""
+    outdated: bool = False
     removed: str | None = None
     waived: str = ""
 
@@ -51,7 +55,7 @@ class Membership:
 
     Attributes:
         entries: number of entries folded. key: public key (PEM) that the ledger is signed with.
-        settings: digest of ``federation.toml`` as last recorded.
+        settings: those of ``federation.toml`` as last recorded, ``TABLE.KEY`` each.
         sites: by name, with those that were removed.
         refusals: (site, reason) of every refused join so far.
         runs: by number.
@@ -61,7 +65,7 @@ class Membership:
     server: str = ""
     authority: str = ""
     key: str = ""
-    settings: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     entries: int = 0
     sites: Mapping[str, SiteRecord] = field(default_factory=dict)
     paused: bool = False
@@ -112,14 +116,22 @@ def _created(before: Membership, body: Mapping[str, Any]) -> Membership:
 
 
 def _settings(before: Membership, body: Mapping[str, Any]) -> Membership:
-    return replace(before, settings=str(body["digest"]))
+    """Changed settings; None stands for one that is gone."""
+    changed: Mapping[str, Any] = body["changed"]
+    settings = {key: value for key, value in {**before.settings, **changed}.items() if value is not None}
+    sites = before.sites
+    if any(key.startswith(_IN_KITS) for key in changed):
+        sites = {name: replace(site, outdated=site.kit != "") for name, site in sites.items()}
+    return replace(before, settings=settings, sites=sites)
 
 
 def _site_added(before: Membership, body: Mapping[str, Any]) -> Membership:
     """A site that comes again starts anew: its old kits and its old key stay refused."""
     name = str(body["site"])
-    serial = before.sites[name].serial if name in before.sites else 0
-    return _with(before, SiteRecord(name, serial=serial))
+    known = before.sites.get(name)
+    if known is not None and known.removed is None:
+        return before
+    return _with(before, SiteRecord(name, serial=known.serial if known else 0))
 
 
 def _site_removed(before: Membership, body: Mapping[str, Any]) -> Membership:
@@ -134,6 +146,7 @@ def _kit_issued(before: Membership, body: Mapping[str, Any]) -> Membership:
         serial=int(body["serial"]),
         token=str(body["token"]),
         token_expires=str(body["expires"]),
+        outdated=False,
     )
 
 
@@ -158,7 +171,11 @@ def _waived(before: Membership, body: Mapping[str, Any]) -> Membership:
 
 def _ordered(before: Membership, body: Mapping[str, Any]) -> Membership:
     order = body["order"]
-    return replace(before, paused=order == "pause", stopped=order == "stop")
+    if order == "resume":
+        return replace(before, paused=False, stopped=False)
+    return replace(
+        before, paused=before.paused or order == "pause", stopped=before.stopped or order == "stop"
+    )
 
 
 def _run_started(before: Membership, body: Mapping[str, Any]) -> Membership:

@@ -102,25 +102,24 @@ class Table:
     def refuse(self, key: str, what: str, hint: str) -> NoReturn:
         """Raise the error about one key."""
         name = f"{self.name}.{key}" if self.name else key
-        line = _line(self.text, self.name, key)
-        where = f"{self.path}, line {line}" if line else str(self.path)
-        raise FederationUnreadable(f"{name} {what}.", where=where, hint=hint)
+        raise FederationUnreadable(f"{name} {what}.", where=self.place(name), hint=hint)
+
+    def place(self, name: str) -> str:
+        """The file, and the line where the key ``TABLE.KEY`` is set, or else its table begins."""
+        table, _, key = name.rpartition(".")
+        line = _line(self.text, table, key)
+        return f"{self.path}, line {line}" if line else str(self.path)
 
 
-def read_table(path: Path) -> Table:
-    """The whole of a TOML file.
+def parse_table(text: str, path: Path) -> Table:
+    """The whole of a TOML text; ``path`` is told in errors.
 
     Raises:
-        FederationUnreadable: it cannot be read, or is not TOML.
+        FederationUnreadable: it is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
         return Table(path, text, "", tomllib.loads(text))
-    except OSError as error:
-        what = f"{path.name} cannot be read: {error.strerror or error}."
-        hint = "Name the federation's folder; `nbfed federation init` makes one."
-        raise FederationUnreadable(what, where=str(path), hint=hint) from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except tomllib.TOMLDecodeError as error:
         what = f"{path.name} is not valid TOML: {error}."
         raise FederationUnreadable(what, where=str(path), hint="Mend that line.") from error
 

@@ -1,0 +1,64 @@
+"""Takes up what was edited in ``federation.toml``: every change becomes an entry in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from nbfed_site.contracts import json_digest
+
+from ..ledger import Ledger
+from .federation_folder import FederationFolder
+from .federation_settings import FederationSettings, flat
+from .membership import Membership, fold
+
+BY_HAND = "It was taken out of federation.toml."
+
+
+def settled(
+    folder: FederationFolder, now: datetime, reasons: Mapping[str, str] | None = None
+) -> tuple[FederationSettings, Membership]:
+    """The federation's settings and members, after everything that was edited is in the ledger.
+
+    A server certificate that names another host than ``federation.toml`` is made anew.
+
+    Args:
+        now: UTC, for a new certificate.
+        reasons: why sites were taken out of ``federation.toml``, by name.
+
+    Raises:
+        FederationUnreadable: the settings make no sense, or files are missing.
+        LedgerBroken: the file is not a ledger.
+    """
+    settings = folder.settings()
+    with folder.open_ledger() as ledger:
+        membership = record_edits(settings, ledger, reasons or {})
+    folder.certify_server(settings.host, now)
+    return settings, membership
+
+
+def record_edits(
+    settings: FederationSettings, ledger: Ledger, reasons: Mapping[str, str] | None = None
+) -> Membership:
+    """Bring the ledger to what ``federation.toml`` says now; returns the members after that."""
+    membership = fold(ledger.entries())
+    for kind, body in edits(settings, membership, reasons or {}):
+        membership = membership.after(ledger.append(kind, **body))
+    return membership
+
+
+def edits(
+    settings: FederationSettings, membership: Membership, reasons: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entries, kind and body each, that are missing in the ledger."""
+    now, before = flat(settings), membership.settings
+    changed = {key: now.get(key) for key in sorted({**before, **now}) if before.get(key) != now.get(key)}
+    if changed:
+        yield "settings", {"digest": json_digest(now), "changed": changed}
+    members = {site.name for site in membership.members}
+    for name in settings.sites:
+        if name not in members:
+            yield "site_added", {"site": name}
+    for name in sorted(members.difference(settings.sites)):
+        yield "site_removed", {"site": name, "reason": reasons.get(name, BY_HAND)}
