@@ -191,7 +191,7 @@ def test_where_the_federation_is_looked_for(study: Path) -> None:
     found = refused("federation", "list", cwd=study)
     assert "several federations" in found["message"]
     assert "other, study-federation" in found["hint"]
-    assert data("federation", "list", "--federation", "other", cwd=study)["name"] == "other"
+    assert data("federation", "list", "--folder", "other", cwd=study)["name"] == "other"
     (study / "empty").mkdir()
     assert "no federation here" in refused("federation", "list", cwd=study / "empty")["message"]
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from kit_examples import NOW, REFERENCE, SERVER, federation
 from nbfed_site.contracts import Kit, KitInvalid, NbfedError, SettingsInvalid, digest
+from notebook_federator.federating import remove_site
 from notebook_federator.federation.authority import identity
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.image.signing_keys import fingerprint, make_key, public_key
@@ -29,6 +30,12 @@ Federation = FederationFolder
 def study(tmp_path: Path) -> Federation:
     """A federation of two sites."""
     return federation(tmp_path / "study", "hospital-a", "hospital-b")
+
+
+def joined(study: Federation) -> None:
+    made_of = {"key": "PEM", "kit": "sha256:0", "token": "t", "certificate": "1", "expires": "2027-01-01"}
+    with study.open_ledger() as ledger:
+        ledger.append("site_joined", site="hospital-a", **made_of)
 
 
 def made(study: Federation, site: str = "hospital-a", **wishes: Any) -> IssuedKit:
@@ -112,28 +119,27 @@ def test_a_zip_holds_the_same_with_its_modes(study: Federation, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("site", "before", "said"),
     [
-        ("hospital-z", {}, "hospital-z is not a site"),
-        ("hospital-a", {"kind": "site_removed", "reason": "left"}, "was removed from this federation: left"),
-        ("hospital-a", {"kind": "site_joined"}, "has joined already"),
+        ("hospital-z", lambda study: None, "hospital-z is not a site"),
+        (
+            "hospital-a",
+            lambda study: remove_site(study, "hospital-a", "left", NOW),
+            "was removed from this federation: left",
+        ),
+        ("hospital-a", joined, "has joined already"),
     ],
 )
-def test_no_kit_for_who_needs_none(study: Federation, site: str, before: dict[str, str], said: str) -> None:
-    if before:
-        happened(study, **before)
+def test_no_kit_for_who_needs_none(
+    study: Federation, site: str, before: Callable[[Federation], object], said: str
+) -> None:
+    before(study)
     with pytest.raises(SettingsInvalid, match=said) as raised:
         made(study, site)
     assert raised.value.hint
     assert not (study.path / "kits" / site).exists()
 
 
-def happened(study: Federation, kind: str, **body: str) -> None:
-    joined = {"key": "PEM", "kit": "sha256:0", "token": "t", "certificate": "1", "expires": "2027-01-01"}
-    with study.open_ledger() as ledger:
-        ledger.append(kind, site="hospital-a", **(joined if kind == "site_joined" else {}), **body)
-
-
 def test_a_site_that_joined_gets_another_kit_when_asked_for(study: Federation) -> None:
-    happened(study, "site_joined")
+    joined(study)
     assert made(study, again=True).kit.serial == 1
 
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbfed_site.contracts import DataContract, Manifest, ReleasePolicy, SettingsInvalid
+from nbfed_site.contracts import Manifest, ReleasePolicy, SettingsInvalid
 
 from . import api, image_record, settings_editing
+from .drafting import draft_contract
 from .federation.edits import settled
 from .federation.federation_folder import FederationFolder, write
 from .federation.federation_settings import FederationSettings, Images, RoundWishes
@@ -64,7 +65,8 @@ def begin(
     folder = FederationFolder(out or Path(f"{notebook.stem}-federation"))
     parse_settings(settings_editing.text_of(settings), folder.settings_file)
     run = _checked(settings, cut.manifest)
-    settings = replace(settings, rounds=replace(settings.rounds, rounds=run.rounds, epochs=run.epochs))
+    own = replace(settings.rounds, rounds=run.rounds, epochs=run.epochs, quorum=run.quorum)
+    settings = replace(settings, rounds=own)
     folder.create(settings, settings_editing.text_of(settings).encode(), cut.manifest, now)
     _compose(folder, settings)
     _, membership = settled(folder, now)
@@ -98,18 +100,17 @@ def _drafted(
 ) -> tuple[FederationSettings, tuple[str, ...]]:
     """Settings as asked for, else as the notebook says; and what to look at in the data contract."""
     policy = ReleasePolicy(**_given(_names(ReleasePolicy), wishes))
-    rounds = {**_own_quorum(cut.manifest), **_given(_names(RoundWishes), wishes)}
-    contract, notes = _contract(cut, policy)
+    draft = draft_contract(cut, policy.min_examples)
     top = {"name": notebook.stem, **_given(("name", "contact", "retention_days"), wishes)}
     settings = FederationSettings(
         **top,
         server=server,
         images=images,
-        rounds=RoundWishes(**rounds),
+        rounds=RoundWishes(**_given(_names(RoundWishes), wishes)),
         policy=policy,
-        data=contract,
+        data=draft.contract,
     )
-    return settings, notes
+    return settings, draft.notes
 
 
 def _given(names: Iterable[str], wishes: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,21 +119,6 @@ def _given(names: Iterable[str], wishes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(kind: Any) -> list[str]:
     return [item.name for item in dataclasses.fields(kind)]
-
-
-def _own_quorum(manifest: Manifest) -> dict[str, str]:
-    """The quorum that the notebook's strategy declares; else all sites that a round asks."""
-    found = [
-        int(manifest.strategy[key])
-        for key in ("min_train_nodes", "min_available_nodes")
-        if key in manifest.strategy
-    ]
-    share = float(manifest.strategy.get("fraction_train", 1.0))
-    return {"quorum": str(max(found)) if found else f"{100 * share:.10g}%"}
-
-
-def _contract(cut: Slice, policy: ReleasePolicy) -> tuple[DataContract, tuple[str, ...]]:
-    return DataContract(), ()
 
 
 def _checked(settings: FederationSettings, manifest: Manifest) -> RunSettings:

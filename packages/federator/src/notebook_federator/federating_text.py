@@ -53,7 +53,7 @@ def answer_of(changed: Changed) -> Answer:
     if changed.upcoming:
         path = changed.folder.path.resolve()
         found_anyway = Path.cwd() in (path, path.parent)
-        lines.append(f"Next: {changed.upcoming}" + ("" if found_anyway else f" --federation {path}"))
+        lines.append(f"Next: {changed.upcoming}" + ("" if found_anyway else f" --folder {path}"))
     said = {"done": list(changed.done), "notes": list(changed.notes)}
     return Answer("\n".join(lines), {**_data(changed.folder, changed.membership), **said})
 

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 
-federation_option = click.option(
-    "--federation",
-    "place",
+_folder_option = click.option(
+    "--folder",
     type=_PATH,
     default=Path(),
     metavar="DIR",
-    help="The federation's folder [default: the one here, or the only one in a folder here].",
+    help="The federation's folder [default: this one, or the only one in it].",
 )
 
 
@@ -86,27 +85,27 @@ def init(notebook: Path, output: str, **options: Any) -> None:
 
 @federation.command("add-site")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@federation_option
+@_folder_option
 @output_option
-def add_site(names: tuple[str, ...], place: Path, output: str) -> None:
+def add_site(names: tuple[str, ...], folder: Path, output: str) -> None:
     """Make sites members of the federation."""
-    _change(output, place, lambda folder: _federating().add_sites(folder, names, _now()))
+    _change(output, folder, lambda found: _federating().add_sites(found, names, _now()))
 
 
 @federation.command("remove-site")
 @click.argument("name")
 @click.option("--reason", required=True, help="Why; stands in the ledger.")
-@federation_option
+@_folder_option
 @output_option
-def remove_site(name: str, reason: str, place: Path, output: str) -> None:
+def remove_site(name: str, reason: str, folder: Path, output: str) -> None:
     """Take a site out of the federation, at once."""
-    _change(output, place, lambda folder: _federating().remove_site(folder, name, reason, _now()))
+    _change(output, folder, lambda found: _federating().remove_site(found, name, reason, _now()))
 
 
 @federation.command("list")
-@federation_option
+@_folder_option
 @output_option
-def list_sites(place: Path, output: str) -> None:
+def list_sites(folder: Path, output: str) -> None:
     """Show the federation and its sites."""
 
     def produce() -> Answer:
@@ -114,9 +113,9 @@ def list_sites(place: Path, output: str) -> None:
         from .federation.edits import settled
         from .federation.federation_folder import find_federation
 
-        folder = find_federation(place)
-        settings, membership = settled(folder, _now())
-        return federating_text.overview(folder, settings, membership, _now())
+        found = find_federation(folder)
+        settings, membership = settled(found, _now())
+        return federating_text.overview(found, settings, membership, _now())
 
     answer(output, produce)
 
@@ -124,46 +123,46 @@ def list_sites(place: Path, output: str) -> None:
 @federation.command()
 @click.argument("name")
 @click.option("--reason", required=True, help="Why; stands in the ledger.")
-@federation_option
+@_folder_option
 @output_option
-def waive(name: str, reason: str, place: Path, output: str) -> None:
+def waive(name: str, reason: str, folder: Path, output: str) -> None:
     """Let a site train although its data miss the data contract."""
-    _change(output, place, lambda folder: _federating().waive(folder, name, reason, _now()))
+    _change(output, folder, lambda found: _federating().waive(found, name, reason, _now()))
 
 
 @federation.command()
-@federation_option
+@_folder_option
 @output_option
-def pause(place: Path, output: str) -> None:
+def pause(folder: Path, output: str) -> None:
     """Begin no new round until `resume`."""
-    _change(output, place, lambda folder: _federating().order(folder, "pause", _now()))
+    _change(output, folder, lambda found: _federating().order(found, "pause", _now()))
 
 
 @federation.command()
-@federation_option
+@_folder_option
 @output_option
-def resume(place: Path, output: str) -> None:
+def resume(folder: Path, output: str) -> None:
     """Go on after `pause`."""
-    _change(output, place, lambda folder: _federating().order(folder, "resume", _now()))
+    _change(output, folder, lambda found: _federating().order(found, "resume", _now()))
 
 
 @federation.command()
-@federation_option
+@_folder_option
 @output_option
-def stop(place: Path, output: str) -> None:
+def stop(folder: Path, output: str) -> None:
     """End the run; finished rounds are kept."""
-    _change(output, place, lambda folder: _federating().order(folder, "stop", _now()))
+    _change(output, folder, lambda found: _federating().order(found, "stop", _now()))
 
 
 @federation.command()
 @click.argument("notebook", type=_PATH)
 @click.option("--images", type=_PATH, metavar="FILE",
               help="What `nbfed build` recorded [default: NOTEBOOK.images.json].")  # fmt: skip
-@federation_option
+@_folder_option
 @output_option
-def renew(notebook: Path, images: Path | None, place: Path, output: str) -> None:
+def renew(notebook: Path, images: Path | None, folder: Path, output: str) -> None:
     """Use the images that the notebook has now, after a change and a new build."""
-    _change(output, place, lambda folder: _federating().renew(folder, notebook, images, _now()))
+    _change(output, folder, lambda found: _federating().renew(found, notebook, images, _now()))
 
 
 def _federating() -> Any:
@@ -172,12 +171,12 @@ def _federating() -> Any:
     return federating
 
 
-def _change(output: str, place: Path, act: Callable[[FederationFolder], Changed]) -> None:
+def _change(output: str, folder: Path, act: Callable[[FederationFolder], Changed]) -> None:
     def produce() -> Answer:
         from . import federating_text
         from .federation.federation_folder import find_federation
 
-        return federating_text.answer_of(act(find_federation(place)))
+        return federating_text.answer_of(act(find_federation(folder)))
 
     answer(output, produce)
 

@@ -47,7 +47,7 @@ class RoundWishes:
 
     rounds: int | None = None
     epochs: int | None = None
-    quorum: str = "100%"
+    quorum: str | None = None
     deadline: float | None = None
     join_deadline: float = JOIN_DEADLINE
     stragglers: Stragglers = "drop"

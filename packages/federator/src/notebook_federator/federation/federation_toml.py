@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from nbfed_site.contracts import DataContract, FederationUnreadable, ReleasePolicy, Scalar, SettingsInvalid
 
+from ..rounds.quorum import Quorum
 from ..rounds.settings import Stragglers
 from .data_table import contract_from_table
 from .federation_settings import JOIN_DEADLINE, FederationSettings, Images, RoundWishes
 from .settings import Wire, checked_name
 from .toml_table import Table, parse_table
 
+T = TypeVar("T")
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]")
@@ -130,7 +132,7 @@ def _rounds(table: Table) -> RoundWishes:
     found = RoundWishes(
         rounds=_optional_count(table, "rounds"),
         epochs=_optional_count(table, "epochs"),
-        quorum=table.checked("quorum", quorum, 'Write a number of sites ("2") or a share ("60%").', "100%"),
+        quorum=_optional(table, "quorum", quorum, 'Write a number of sites ("2") or a share ("60%").'),
         deadline=table.checked("deadline", seconds_or_auto, 'Write "auto" or a number of seconds.', "auto"),
         join_deadline=table.checked("join_deadline", _seconds, "Write a number of seconds.", JOIN_DEADLINE),
         stragglers=table.checked("stragglers", lambda value: _one_of(stragglers, value),
@@ -144,11 +146,15 @@ def _rounds(table: Table) -> RoundWishes:
     return found
 
 
-def _optional_count(table: Table, key: str) -> int | None:
+def _optional(table: Table, key: str, check: Callable[[Any], T], hint: str) -> T | None:
     if key not in table.values:
         table.taken.add(key)
         return None
-    return table.checked(key, _above_zero, "Write a whole number of 1 or more.")
+    return table.checked(key, check, hint)
+
+
+def _optional_count(table: Table, key: str) -> int | None:
+    return _optional(table, key, _above_zero, "Write a whole number of 1 or more.")
 
 
 def quorum(value: str | int) -> str:
@@ -157,11 +163,13 @@ def quorum(value: str | int) -> str:
     Raises:
         ValueError: neither a number of sites of 1 or more nor a share above 0 and up to 100 %.
     """
-    text = str(value)
-    sound = 0 < float(text[:-1]) <= 100 if text.endswith("%") else int(text) >= 1
-    if not sound or isinstance(value, bool):
+    try:
+        found = Quorum(str(value))
+    except SettingsInvalid as error:
+        raise ValueError from error
+    if isinstance(value, bool) or found.of(1) < 1:
         raise ValueError
-    return text
+    return str(value)
 
 
 def seconds_or_auto(value: str | float) -> float | None:

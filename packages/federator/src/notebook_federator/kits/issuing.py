@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from nbfed_site.contracts import Kit, SettingsInvalid, digest
 
+from ..federation.edits import record_edits
 from ..federation.federation_folder import FederationFolder
-from ..federation.membership import Membership, SiteRecord, fold
+from ..federation.membership import Membership, SiteRecord
 from ..image.registry.reference import Reference, parse
 from . import writing
 from .container import IMAGES_FILE, Image, SiteContainer
@@ -66,7 +67,7 @@ def issue(folder: FederationFolder, site: str, wishes: Wishes, now: datetime) ->
     """
     settings, authority, signer = folder.settings(), folder.authority(), folder.signer()
     with folder.open_ledger() as ledger, tempfile.TemporaryDirectory(prefix="nbfed-kit-") as making:
-        member = _member(fold(ledger.entries()), site, again=wishes.again)
+        member = _member(record_edits(settings, ledger), site, again=wishes.again)
         images, image = None, _image(folder, settings)
         if wishes.fetch:
             images = Path(making) / IMAGES_FILE
@@ -100,7 +101,7 @@ def _member(membership: Membership, site: str, *, again: bool) -> SiteRecord:
     if member.removed is not None:
         hint = f"Add it anew: nbfed federation add-site {site}"
         raise SettingsInvalid(f"{site} was removed from this federation: {member.removed}", hint=hint)
-    if member.key and not again:
+    if member.key and not (again or member.outdated):
         hint = "Add --again for a site that lost its scratch folder, or whose kit is out of date."
         raise SettingsInvalid(f"{site} has joined already.", where=f"kit {member.serial}", hint=hint)
     return member
