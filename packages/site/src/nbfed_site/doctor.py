@@ -95,7 +95,7 @@ def _data(options: Namespace, manifest: Manifest, kit: KitFolder | None) -> Iter
         yield from _files(folder)
     for what in misfits(kit.kit.contract, folder) if kit else ():
         advice = "Mend the folder; or the coordinator waives it."
-        yield Finding("no", f"data contract: {what}", advice)
+        yield Finding("no", f"data contract: {what.rstrip('.')}", advice)
 
 
 def _files(folder: Path) -> Iterator[Finding]:
@@ -150,7 +150,7 @@ def _card(card: SiteCard, kit: KitFolder, seconds: float) -> Iterator[Finding]:
         yield Finding("warning", f"samples of {text.rstrip('.')}", "The coordinator will see that, too.")
     for text in card_misfits(kit.kit.contract, card):
         advice = "Mend the data; or the coordinator waives it."
-        yield Finding("no", f"data contract: {text}", advice)
+        yield Finding("no", f"data contract: {text.rstrip('.')}", advice)
     fewest = kit.kit.policy.min_examples
     number = card.samples.get("train", fewest)
     what = f"policy: an update rests on {number:,} samples"
