@@ -207,7 +207,7 @@ def test_sites_with_different_models_are_refused(tmp_path, settings, toy_sites, 
     toy_sites["b"] = lambda task: RoundOutput(task.task_id, task.kind, 0, card=SiteCard({}, {}, {}, specs))
     with pytest.raises(SettingsInvalid, match="different models") as caught:
         go(tmp_path / "m", settings(), MemoryTransport(toy_sites), pages)
-    assert "(3,)" in caught.value.what
+    assert "w float32[3] against w float32[4]" in caught.value.what
 
 
 def test_alone_models_are_trained_for_all_epochs_and_judged_everywhere(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from .contracts import (
     Array,
@@ -129,13 +130,17 @@ def arrays_digest(arrays: Arrays) -> str:
     uses several processors.
     """
     with ThreadPoolExecutor() as pool:
-        summary = {
-            "arrays": [
-                [name, array.dtype.name, list(array.shape), list(pool.map(_sha256, _chunks(array)))]
-                for name, array in arrays.items()
-            ]
-        }
-    return json_digest(summary)
+        return summaries_digest([array_summary(name, array, pool) for name, array in arrays.items()])
+
+
+def array_summary(name: str, array: Array, pool: Executor) -> list[Any]:
+    """What one array adds to :func:`arrays_digest`."""
+    return [name, array.dtype.name, list(array.shape), list(pool.map(_sha256, _chunks(array)))]
+
+
+def summaries_digest(summaries: list[list[Any]]) -> str:
+    """The digest of arrays, from the summary of each."""
+    return json_digest({"arrays": summaries})
 
 
 def _chunks(array: Array) -> list[memoryview]:

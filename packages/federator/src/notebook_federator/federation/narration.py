@@ -47,10 +47,12 @@ def _started(view: RunView, event: Event) -> str:
     for member in settings["members"]:
         view.sites.setdefault(member["name"], SiteView())
     alone = ", then each institution alone" if settings["alone"] else ""
+    seconds = settings["deadline"]
+    deadline = "from canary rounds" if seconds is None else f"{seconds:g} s a round"
     return (
         f"{event['notebook']}: {len(settings['members'])} sites, {settings['rounds']} rounds of "
         f"{settings['epochs']} epochs, {settings['strategy']['name']}, quorum {settings['quorum']}, "
-        f"deadline {settings['deadline']:g} s a round{alone}"
+        f"deadline {deadline}{alone}"
     )
 
 
@@ -113,9 +115,10 @@ def _update(view: RunView, event: Event) -> str:
     site = view.site(event)
     site.state, site.examples = "sent", event["num_examples"]
     site.megabytes += (event["bytes_up"] + event["bytes_down"]) / 1e6
+    late = f"; {event['late']} rounds late, so it counts less" if event.get("late") else ""
     return (
         f"round {event['round']}: update from {event['site']} ({event['num_examples']} examples, "
-        f"{event['elapsed']:.1f} s, {event['bytes_up'] / 1e6:.2f} MB up)"
+        f"{event['elapsed']:.1f} s, {event['bytes_up'] / 1e6:.2f} MB up{late})"
     )
 
 
@@ -125,7 +128,8 @@ def _evaluation(view: RunView, event: Event) -> None:
 
 
 def _round_finished(view: RunView, event: Event) -> str:
-    who = ", ".join(f"{site} {weight}" for site, weight in event["weights"].items())
+    late = {f"{site} (late)": f"{weight:g}" for site, weight in event.get("late", {}).items()}
+    who = ", ".join(f"{site} {weight}" for site, weight in (event["weights"] | late).items())
     return f"round {event['round']} of {view.rounds} finished in {event['seconds']:.1f} s (weights: {who})"
 
 
@@ -145,10 +149,10 @@ def _late(view: RunView, event: Event) -> str:
 
 
 def _waiting(view: RunView, event: Event) -> str:
-    return (
-        f"waiting for {', '.join(event['sites'])}: the quorum is {event['quorum']}, "
-        f"the deadline is in {event['seconds_left']:.0f} s"
-    )
+    why = event.get("why", {})
+    who = ", ".join(f"{site} ({why[site]})" if site in why else site for site in event["sites"])
+    deadline = event["seconds_left"]
+    return f"waiting for {who}: the quorum is {event['quorum']}, the deadline is in {deadline:.0f} s"
 
 
 def _alone(view: RunView, event: Event) -> str:
@@ -165,6 +169,26 @@ def _resumed(view: RunView, event: Event) -> str:
     return f"continuing after round {event['round']}"
 
 
+def _left_out(view: RunView, event: Event) -> str:
+    who = "; ".join(f"{site}: {why}" for site, why in event["sites"].items())
+    return f"going on with a quorum of {event['quorum']}, without {who}"
+
+
+def _initialised(view: RunView, event: Event) -> str | None:
+    return f"starting from the model in {event['from']}" if "from" in event else None
+
+
+def _become(state: str, sentence: str) -> Any:
+    """A handler that gives the event's site a state, and fills ``sentence`` with the event's fields."""
+
+    def handle(view: RunView, event: Event) -> str:
+        if state:
+            view.site(event).state = state
+        return sentence.format_map(event)
+
+    return handle
+
+
 def _finished(view: RunView, event: Event) -> str:
     view.stage = "finished"
     for site in view.sites.values():
@@ -179,6 +203,15 @@ _FROM_SERVER: dict[str, Any] = {
     "lost": _lost,
     "card": _card,
     "resumed": _resumed,
+    "paused": _become("", "paused by the coordinator after round {round}"),
+    "added": _become("invited", "{site} was added to the federation"),
+    "removed": _become("removed", "{site} was removed from the federation"),
+    "unfit": _become("unfit", "{site}: its data does not fit the data contract: {why[0]}"),
+    "waived": _become("data described", "{site} is taken although its data does not fit: {reason}"),
+    "left_out": _left_out,
+    "canary": _become("configured", "{site}: a round will take about {estimate:.0f} s"),
+    "deadline": _become("", "a round may take {seconds:.0f} s"),
+    "initialised": _initialised,
     "round_started": _round_started,
     "received": _received,
     "update": _update,

@@ -23,6 +23,7 @@ from ..aggregation import make_strategy
 from ..ledger import Entry, Ledger
 from ..rounds.loop import Run
 from ..rounds.orders import Orders, StopAsked
+from ..rounds.signed import newest_receipts
 from ..rounds.store import ModelStore
 from .events import Event, show, utc_now
 from .folder import RunFolder
@@ -106,7 +107,8 @@ def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Repor
         wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
         loop_settings = settings.for_rounds(strategy.task_config(), wishes)
         store = ModelStore(folder.models)
-        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders).go()
+        seen = newest_receipts(entry.body for entry in reporter.ledger.entries())
+        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders, seen).go()
     except StopAsked:
         over = venue.orders().stopped
         raise
@@ -132,7 +134,8 @@ class FixedVenue:
 
     def orders(self) -> Orders:
         """All members, always."""
-        return Orders(tuple(sorted(self.keys)))
+        keys = {site: key.decode() for site, key in self.keys.items()}
+        return Orders(tuple(sorted(keys)), keys=keys)
 
     def listen(self, run: RunFolder, settings: RunSettings) -> FlowerTransport:
         """Open the port, without client certificates."""

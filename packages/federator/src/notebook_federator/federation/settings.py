@@ -120,6 +120,7 @@ class RunSettings:
             stragglers=self.stragglers,
             initial=Path(self.initial) if self.initial else None,
             wire=self.wire,
+            signed=True,
         )
 
 

@@ -97,7 +97,18 @@ def conduct_section(record: RunRecord) -> Element:
         tag("p", words),
         simple_table("Totals by institution.", TOTALS, [_total_row(record, name) for name in names]),
         simple_table("Each round.", ("Round", "Seconds", *names), rows) if rows else None,
+        [tag("p", sentence) for sentence in waivers(record)],
     )
+
+
+def waivers(record: RunRecord) -> list[str]:
+    """Whose data was taken although it misses the data contract, and why."""
+    return [
+        f"The data of {site.name} does not fit the data contract ({' '.join(site.card.unfit)}), "
+        f"and was taken all the same: {site.waived}."
+        for site in record.sites
+        if site.waived and site.card is not None
+    ]
 
 
 TOTALS = ("Institution", "Rounds", "Prepare", "Train", "Evaluate", "Waiting", "Received ↓", "Sent ↑")
@@ -127,8 +138,10 @@ def _part_cell(parts: Sequence[Participation], name: str) -> Child:
     )
     if part.presence != "took part":
         return [tag("span", part.presence, class_="missed"), tag("small", part.reason), tag("small", traffic)]
-    first = f"{part.num_examples:,} samples · {seconds(part.elapsed)}"
-    return [tag("span", "took part", class_="took"), tag("small", first), tag("small", traffic)]
+    fresh = f"{part.num_examples:,} samples · {seconds(part.elapsed)}" if part.num_examples else None
+    late = f"update of an earlier round, weight {part.late_weight:,.4g}" if part.late_weight else None
+    took = tag("span", "took part" if fresh else "took part late", class_="took")
+    return [took, tag("small", fresh), tag("small", late), tag("small", traffic)]
 
 
 def release_section(record: RunRecord) -> Element | None:

@@ -20,7 +20,9 @@ from nbfed_site.contracts import (
 SCHEMA_VERSION = 1
 
 State = Literal["completed", "stopped", "failed"]
-Presence = Literal["took part", "late", "lost", "failed", "refused", "absent", "not chosen"]
+Presence = Literal[
+    "took part", "late", "lost", "failed", "refused", "absent", "not chosen", "removed", "no member"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,18 @@ class Receipts:
 
 @dataclass(frozen=True, slots=True)
 class SiteRecord:
-    """One institution: its card (None if it never described itself) and its receipts."""
+    """One institution.
+
+    Attributes:
+        card: None if it never described itself.
+        receipts: None where its own record is elsewhere.
+        waived: why the coordinator took its data although it misses the data contract; empty where not.
+    """
 
     name: str
     card: SiteCard | None = None
     receipts: Receipts | None = None
+    waived: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ class Participation:
 
     Attributes:
         presence: ``took part`` (its update is in the new model), or why not; ``reason`` says more.
-        num_examples: training samples, the weight of its update.
+        num_examples: training samples of its update of this round, which are its weight.
+        late_weight: weight of an update of an earlier round that joined this one; 0 where none did.
         metrics: training scalars.
         seconds: by activity at the site (``prepare``, ``train``, ``evaluate``).
         elapsed: seconds from sending the task to the whole reply, or None.
@@ -94,6 +104,7 @@ class Participation:
     presence: Presence
     reason: str = ""
     num_examples: int = 0
+    late_weight: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     elapsed: float | None = None
@@ -167,6 +178,7 @@ class RunRecord:
                 "name": site.name,
                 "card": site.card and card_json(site.card),
                 "receipts": site.receipts and asdict(site.receipts),
+                "waived": site.waived,
             }
             for site in self.sites
         ]
@@ -216,7 +228,8 @@ def _site(value: Mapping[str, Any]) -> SiteRecord:
     card, receipts = value.get("card"), value.get("receipts")
     if receipts is not None:
         receipts = Receipts(**{**receipts, "metrics": tuple(receipts.get("metrics", ()))})
-    return SiteRecord(value["name"], None if card is None else card_from_json(card), receipts)
+    card = None if card is None else card_from_json(card)
+    return SiteRecord(value["name"], card, receipts, value.get("waived", ""))
 
 
 def _round(value: Mapping[str, Any]) -> RoundRecord:

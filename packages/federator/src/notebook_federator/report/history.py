@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -16,15 +16,13 @@ from ..federation import RunFolder, RunSettings
 from ..ledger import Entry, Ledger
 from .data import (
     ModelEvaluation,
-    Participation,
-    Presence,
     Receipts,
-    RoundRecord,
     RunRecord,
     Settings,
     SiteRecord,
     State,
 )
+from .participation import rounds_of
 
 _VERSIONS = ("notebook-federator", "flwr", "torch", "numpy", "scikit-learn")
 
@@ -46,7 +44,8 @@ def read_run(folder: RunFolder) -> RunRecord:
             where=str(folder.path),
             hint=f"Start it with: nbfed run --resume {folder.path}",
         )
-    names = sorted(member.name for member in settings.members)
+    came = {entry.body["site"] for entry in entries if entry.kind in ("card", "added")}
+    names = sorted({member.name for member in settings.members} | came)
     best = _last(entries, "finished", "best")
     return RunRecord(
         run=folder.path.name,
@@ -56,7 +55,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         finished=entries[-1].at,
         settings=_settings(settings, folder),
         sites=tuple(_site(name, entries, folder) for name in names),
-        rounds=_rounds(entries, names),
+        rounds=rounds_of(entries, names),
         evaluations=_evaluations(entries, settings.rounds),
         digests=_digests(manifest, entries),
         versions=_versions(),
@@ -95,9 +94,12 @@ def _settings(settings: RunSettings, folder: RunFolder) -> Settings:
 
 
 def _site(name: str, entries: Sequence[Entry], folder: RunFolder) -> SiteRecord:
-    cards = [entry.body["card"] for entry in entries if entry.kind == "card" and entry.body["site"] == name]
+    mine = [entry for entry in entries if entry.body.get("site") == name]
+    cards = [entry.body["card"] for entry in mine if entry.kind == "card"]
+    waivers = [entry.body["reason"] for entry in mine if entry.kind == "waived"]
     card = _in_order(card_from_json(cards[-1])) if cards else None
-    return SiteRecord(name, card, _receipts(folder.site(name) / "receipts.jsonl"))
+    receipts = _receipts(folder.site(name) / "receipts.jsonl")
+    return SiteRecord(name, card, receipts, waivers[-1] if waivers else "")
 
 
 def _in_order(card: SiteCard) -> SiteCard:
@@ -127,56 +129,6 @@ def _receipts(path: Path) -> Receipts | None:
         metrics=tuple(sorted(metrics)),
         head=receipts[-1]["hash"] if receipts else "",
     )
-
-
-def _rounds(entries: Sequence[Entry], names: Sequence[str]) -> tuple[RoundRecord, ...]:
-    """Rounds that were finished; of a round that was repeated after a crash the last attempt."""
-    attempts: dict[int, list[Entry]] = {}
-    for entry in entries:
-        number = entry.body.get("round")
-        if entry.kind == "round_started":
-            attempts[entry.body["round"]] = [entry]
-        elif number in attempts and entry.body.get("task", "train") == "train":
-            attempts[number].append(entry)
-    finished = ((number, *_finish(attempt)) for number, attempt in sorted(attempts.items()))
-    return tuple(
-        RoundRecord(number, end.body["seconds"], tuple(_participation(name, attempt) for name in names))
-        for number, end, attempt in finished
-        if end is not None
-    )
-
-
-def _finish(attempt: list[Entry]) -> tuple[Entry | None, list[Entry]]:
-    return next((entry for entry in attempt if entry.kind == "round_finished"), None), attempt
-
-
-def _participation(name: str, attempt: Sequence[Entry]) -> Participation:
-    mine = {entry.kind: entry.body for entry in attempt if entry.body.get("site") == name}
-    if "update" in mine:
-        body = mine["update"]
-        return Participation(
-            site=name,
-            presence="took part",
-            num_examples=body["num_examples"],
-            metrics=body["metrics"],
-            seconds=body["seconds"],
-            elapsed=body["elapsed"],
-            bytes_down=body["bytes_down"],
-            bytes_up=body["bytes_up"],
-        )
-    presence, reason = _absence(name, mine, attempt[0])
-    return Participation(site=name, presence=presence, reason=reason)
-
-
-def _absence(name: str, mine: Mapping[str, Mapping[str, Any]], start: Entry) -> tuple[Presence, str]:
-    if "failed" in mine:
-        body = mine["failed"]
-        presence: Presence = "refused" if body["code"] == "NE603" else "failed"
-        return presence, f"{body['what']} {body['where']}".strip()
-    if "dropped" in mine:
-        gone = mine["dropped"]["reason"] == "not connected"
-        return ("lost" if gone else "late"), mine["dropped"]["reason"]
-    return ("absent" if name in start.body["sites"] else "not chosen"), ""
 
 
 def _evaluations(entries: Sequence[Entry], rounds: int) -> tuple[ModelEvaluation, ...]:
@@ -241,8 +193,14 @@ def _warnings(entries: Sequence[Entry]) -> tuple[str, ...]:
             found.append(f"Round {body['round']}: an update of {body['site']} came too late and was dropped.")
         if entry.kind == "evaluation":
             found += [f"{body['site']}: {text}" for text in body["evaluation"].get("warnings", ())]
-        if entry.kind == "resumed":
+        if entry.kind == "resumed" and body.get("after") != "pause":
             found.append(f"The run was interrupted and continued after round {body['round']}.")
+        if entry.kind == "paused":
+            found.append(f"The coordinator paused the run after round {body['round']}.")
+        if entry.kind == "removed":
+            found.append(f"The coordinator removed {body['site']} from the federation.")
+        if entry.kind == "left_out":
+            found += [f"Training began without {site}: {why}." for site, why in body["sites"].items()]
         if entry.kind == "stopped":
             found.append(f"The run stopped: {body['what']}")
     return tuple(dict.fromkeys(found))

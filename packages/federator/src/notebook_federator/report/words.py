@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .conduct_section import waivers
 from .data import RunRecord
 from .scores import Confusion
 from .tables import Results, Row, cell, disjoint
@@ -134,6 +135,7 @@ def _data_notes(record: RunRecord) -> Iterator[str]:
             if count:
                 yield f"{site.name}: {plural(count, 'sample')} of {split} could not be read."
         yield from (f"{site.name}: {warning.rstrip('.')}." for warning in site.card.warnings)
+    yield from waivers(record)
 
 
 def _participation_notes(record: RunRecord) -> Iterator[str]:

@@ -10,6 +10,7 @@ from nbfed_site.contracts import QuorumMissed, RoundInput, SiteFailure, error_ki
 from .floor import POLL_SECONDS, Floor
 from .journal import record_failure
 from .port import Event, Failed, Received, Replied
+from .screening import Screening
 from .settings import Stragglers
 
 
@@ -20,7 +21,6 @@ class Gathering:
     Attributes:
         seconds: that it may take from now; with ``wait``, that a site may be out of reach.
         quorum: fewest replies that make the task a success, by the members of the moment.
-        screen: says why a reply cannot be used, or None.
         stragglers: what becomes of sites that have not answered in time.
         sent: site -> instance of its process that was sent the task last.
     """
@@ -30,7 +30,7 @@ class Gathering:
     sites: Sequence[str]
     seconds: float
     quorum: Callable[[], int]
-    screen: Callable[[Replied], SiteFailure | None] = lambda reply: None
+    screen: Screening
     stragglers: Stragglers = "drop"
     pending: set[str] = field(init=False)
     sent: dict[str, str] = field(init=False, default_factory=dict)
@@ -132,7 +132,7 @@ class Gathering:
         if reply.output.task_id != self.task.task_id or reply.site not in self.pending:
             self.floor.refuse_late(reply)
             return None
-        if (failure := self.screen(reply)) is not None:
+        if (failure := self.screen(self.task, reply)) is not None:
             self._fail(reply.site, failure)
             self.floor.transport.discard(reply)
             return None
@@ -159,7 +159,9 @@ class Gathering:
         if not self.pending:
             return
         keep = self.stragglers == "late" and self.replied >= self.quorum()
-        if not keep:
+        if keep:
+            self.screen.remember(self.task)
+        else:
             self.floor.transport.cancel(self.task.task_id)
         missing = sorted(self.pending)
         for site in missing:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nbfed_site.contracts import RoundInput
+from nbfed_site.contracts import Receipt, RoundInput
 
 from ..aggregation import Strategy
 from .attendance import Attendance
@@ -32,7 +32,8 @@ class Run:
 
     What is done is in the store and the journal, so that a run that ended anywhere goes on from its
     last finished round: a round depends on nothing but the model, the seed and its number.
-    ``orders`` is asked between any two events; its sites may come and go.
+    ``orders`` is asked between any two events; its sites may come and go. ``receipts`` are the newest
+    ones known of each site, where the run is resumed.
     """
 
     settings: RoundSettings
@@ -42,6 +43,7 @@ class Run:
     journal: Journal
     clock: Callable[[], float]
     orders: Callable[[], Orders]
+    receipts: Mapping[str, Receipt] = field(default_factory=dict)
     tasks: Tasks = field(init=False)
     screen: Screening = field(init=False)
     floor: Floor = field(init=False)
@@ -49,10 +51,11 @@ class Run:
 
     def __post_init__(self) -> None:
         self.tasks = Tasks(self.settings)
-        self.screen = Screening(self.settings.policy)
         attendance = Attendance(self.journal, self.orders, self.clock)
-        describe, common = self.tasks.describe(), (self.transport, attendance, self.journal, self.screen)
-        reception, late = Reception(*common, describe), Late(*common)
+        self.screen = Screening(self.settings, attendance, dict(self.receipts))
+        common = (self.transport, attendance, self.journal, self.screen)
+        reception = Reception(*common, self.tasks.describe(), self.settings.patient)
+        late = Late(*common)
         self.floor = Floor(
             self.settings, self.transport, self.journal, self.clock, attendance, reception, late
         )
@@ -104,7 +107,8 @@ class Run:
         return 0
 
     def _canary(self) -> RoundInput:
-        return self.tasks.canary(self.store.arrays(self.store.last_round or 0))
+        done = self.store.last_round or 0
+        return self.tasks.canary(done, self.store.arrays(done))
 
     def _wait_for_leave(self, done: int) -> None:
         """Until the run is not paused and enough sites can train."""

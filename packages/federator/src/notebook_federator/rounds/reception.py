@@ -18,8 +18,9 @@ from .attendance import Attendance
 from .deadlines import Estimate, estimate_of
 from .journal import Journal, record_failure, traffic
 from .port import Event, Failed, Joined, Received, Replied, Transport
+from .screening import Screening
 
-Screen = Callable[[Replied], SiteFailure | None]
+_RETRY_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Reception:
 
     Attributes:
         describe: the task that each process does first.
+        patient: a site that fails or does not fit is asked again now and then, for its data may be mended.
         canary: the task that measures a site, once there is a model to train; None where deadlines are given.
         specs: the model's arrays, once they are known.
         cards: by site, the newest.
@@ -38,8 +40,9 @@ class Reception:
     transport: Transport
     attendance: Attendance
     journal: Journal
-    screen: Screen
+    screen: Screening
     describe: RoundInput
+    patient: bool
     canary: Callable[[], RoundInput] | None = None
     specs: tuple[ArraySpec, ...] = ()
     cards: dict[str, SiteCard] = field(init=False, default_factory=dict)
@@ -47,14 +50,15 @@ class Reception:
     estimates: dict[str, Estimate] = field(init=False, default_factory=dict)
     _described: dict[str, str] = field(init=False, default_factory=dict)
     _asked: dict[str, tuple[RoundInput, str]] = field(init=False, default_factory=dict)
+    _asked_at: dict[str, float] = field(init=False, default_factory=dict)
     _waived: dict[str, SiteCard] = field(init=False, default_factory=dict)
 
     def invite(self) -> None:
         """Ask each member for what is missing of it, where it is here and not asked yet."""
         self._keep_waivers()
         here = [site for site in self.attendance.members if site in self.attendance.present]
-        free = [site for site in here if site not in self.failures and not self.busy(site)]
-        self._send(self.describe, [site for site in free if not self._is_described(site)])
+        free = [site for site in here if not self.busy(site) and not self._is_left_alone(site)]
+        self._send(self.describe, [site for site in free if not self._fits(site)])
         if self.canary is not None:
             unknown = [site for site in free if self._fits(site) and site not in self.estimates]
             if unknown:
@@ -63,10 +67,17 @@ class Reception:
     def _send(self, task: RoundInput, sites: list[str]) -> None:
         if sites:
             self.transport.send(task, sites)
+            self.screen.remember(task)
         light = RoundInput(task.task_id, task.kind, task.round)
         for site in sites:
             self._asked[site] = light, self.attendance.present[site]
+            self._asked_at[site] = self.attendance.clock()
             self.journal.tell("sent", site=site, round=task.round, task=task.kind)
+
+    def _is_left_alone(self, site: str) -> bool:
+        """Whether ``site`` is stuck, and it is too early to look again whether somebody has mended it."""
+        waited = self.attendance.clock() - self._asked_at.get(site, 0.0)
+        return self.is_stuck(site) and (not self.patient or waited < _RETRY_SECONDS)
 
     def busy(self, site: str) -> bool:
         """Whether the process of ``site`` that is connected works on one of these tasks."""
@@ -130,22 +141,28 @@ class Reception:
 
     def _answered(self, reply: Replied, task: RoundInput) -> None:
         site, card = reply.site, reply.output.card
-        failure = self.screen(reply)
+        failure = self.screen(task, reply)
         if failure is None and card is not None and self.specs and card.arrays != self.specs:
             failure = SiteFailure(SettingsInvalid.code, f"It builds another model than the others: {site}.")
         if failure is not None:
             self._fail(site, task, failure)
-        elif task.kind == "canary":
+            self.transport.discard(reply)
+            return
+        self.failures.pop(site, None)
+        if task.kind == "canary":
             self.estimates[site] = estimate = estimate_of(reply)
             self.journal.record("canary", site=site, estimate=estimate.seconds, **traffic(reply))
         elif card is not None:
             self._take_card(site, card, reply)
-        self._asked.pop(site, None)
+        del self._asked[site]
         self.transport.discard(reply)
 
     def _take_card(self, site: str, card: SiteCard, reply: Replied) -> None:
-        self.cards[site] = card
-        self._described[site] = self._asked[site][1]
+        _, instance = self._asked[site]
+        known = self.cards.get(site) == card and self._described.get(site) == instance
+        self.cards[site], self._described[site] = card, instance
+        if known:
+            return
         self.journal.record("card", site=site, card=card_json(card), receipts=traffic(reply)["receipts"])
         if card.unfit:
             self.journal.record("unfit", site=site, why=list(card.unfit))

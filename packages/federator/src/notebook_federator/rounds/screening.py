@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 from nbfed_site.contracts import (
     ArraySpec,
-    ReleasePolicy,
+    Receipt,
     ReleaseRefused,
+    RoundInput,
     RoundOutput,
     SiteCard,
     SiteFailure,
     UpdateRefused,
+    canonical_json,
+    output_header,
 )
+from nbfed_site.receipts import arrays_digest
 from nbfed_site.release import release
 
+from .attendance import Attendance
 from .port import Replied
+from .settings import RoundSettings
+from .signed import Digested, Evidence, discrepancies
 
-_TAMPERED = "The site should have held it back: its image may have been changed."
+_HINT = "The site should not have sent it: its image may have been changed."
+_PARTS = {"describe": "card", "initialise": "arrays", "train": "arrays", "evaluate": "evaluation"}
 
 
 @dataclass(slots=True)
@@ -27,54 +35,79 @@ class Screening:
     """Says why a reply is not taken.
 
     Attributes:
-        policy: the federation's release policy.
+        last: the newest receipt known of each site.
         specs: the model's arrays; empty until they are known.
     """
 
-    policy: ReleasePolicy
+    settings: RoundSettings
+    attendance: Attendance
+    last: dict[str, Receipt]
     specs: Sequence[ArraySpec] = ()
+    _sent: dict[str, str] = field(init=False, default_factory=dict)
 
-    def __call__(self, reply: Replied) -> SiteFailure | None:
+    def __call__(self, task: RoundInput, reply: Replied) -> SiteFailure | None:
         """Why ``reply`` is not taken; None where it keeps the rules that every site keeps itself."""
-        why = _oddity(reply.output) or self._breach(reply.output)
+        why = _oddity(reply.output)
         if not why:
-            return None
-        return SiteFailure(UpdateRefused.code, f"The server refused it: {why}", hint=_TAMPERED)
+            with ThreadPoolExecutor() as pool:
+                why = self._breach(task, reply, pool)
+        if why:
+            return SiteFailure(UpdateRefused.code, f"The server refused it: {why}", hint=_HINT)
+        if reply.output.receipts:
+            self.last[reply.site] = reply.output.receipts[-1]
+        return None
 
-    def _breach(self, output: RoundOutput) -> str:
-        """How ``output`` breaks the release policy; a canary's arrays are thrown away unread."""
-        if output.kind == "canary" or (output.kind == "initialise" and not self.specs):
-            return ""
+    def remember(self, task: RoundInput) -> None:
+        """Keep what is needed to check late answers to ``task``, whose arrays will be gone by then."""
+        if self.attendance.orders.keys and self.settings.wire == "fp32":
+            self._sent_digest(task)
+
+    def _breach(self, task: RoundInput, reply: Replied, pool: ThreadPoolExecutor) -> str:
+        """How a reply breaks the release policy, or belies its receipts; reads each of its arrays once."""
+        output, key = reply.output, self.attendance.orders.keys.get(reply.site, "").encode()
+        arrays = Digested(output.arrays or {}, pool)
+        hashed = bool(key) and self.settings.wire == "fp32"
+        unread = output.kind == "canary" or (output.kind == "initialise" and not self.specs)
         try:
-            release(output, self.specs, self.policy)
+            if not unread:
+                read = arrays if hashed and output.arrays is not None else output.arrays
+                release(replace(output, arrays=read), self.specs, self.settings.policy)
         except ReleaseRefused as error:
             return error.what
-        return ""
+        if not key or not (output.receipts or self.settings.signed):
+            return ""
+        sent = self._sent_digest(task) if hashed else ""
+        arrived = arrays.digest if hashed and not unread and output.arrays is not None else ""
+        found = discrepancies(output.receipts, task, Evidence(key, self.last.get(reply.site), sent, arrived))
+        return f"{'; '.join(found)}." if found else ""
+
+    def _sent_digest(self, task: RoundInput) -> str:
+        """Digest of the model that ``task`` carries, made once; empty where it carries none."""
+        if task.task_id not in self._sent:
+            self._sent[task.task_id] = arrays_digest(task.arrays) if task.arrays is not None else ""
+        return self._sent[task.task_id]
 
 
 def _oddity(output: RoundOutput) -> str:
     """What no honest site sends."""
-    numbers = [*output.seconds.values()]
-    if not all(isinstance(value, int | float) and math.isfinite(value) and value >= 0 for value in numbers):
-        return "it holds seconds that are not numbers."
+    try:
+        canonical_json(output_header(output))
+        seconds = [float(value) for value in output.seconds.values()]
+    except (TypeError, ValueError):
+        return "it holds values that are not plain numbers and text."
+    if any(value < 0 for value in seconds):
+        return "it took less than no time."
     if output.kind == "canary" and "round" not in output.seconds:
         return "the canary does not say how long a round will take."
-    if output.kind in ("train", "initialise") and output.arrays is None:
-        return "it holds no arrays."
-    if output.kind == "evaluate" and output.evaluation is None:
-        return "it holds no evaluation."
-    if output.kind == "describe" and (output.card is None or not _is_plain(output.card)):
-        return "it holds no card of counts."
-    return ""
+    part = _PARTS.get(output.kind)
+    if part is not None and getattr(output, part) is None:
+        return f"it holds no {part}."
+    return "" if output.card is None or _is_plain(output.card) else "its card holds other than counts."
 
 
 def _is_plain(card: SiteCard) -> bool:
-    counts = [
-        *card.samples.values(),
-        *card.unreadable.values(),
-        *(count for split in card.classes.values() for count in split.values()),
-    ]
+    splits = (card.samples, card.unreadable, *card.classes.values())
+    counts = [count for split in splits for count in split.values()]
     sentences = (*card.warnings, *card.unfit)
-    return all(type(count) is int and count >= 0 for count in counts) and all(
-        isinstance(text, str) for text in sentences
-    )
+    whole = all(type(count) is int and count >= 0 for count in counts)
+    return whole and all(isinstance(text, str) for text in sentences)

@@ -34,7 +34,13 @@ def check_same_model(models: Mapping[str, tuple[ArraySpec, ...]]) -> None:
 
 def _difference(ours: Sequence[ArraySpec], theirs: Sequence[ArraySpec]) -> str:
     pair = next(((a, b) for a, b in zip(ours, theirs, strict=False) if a != b), None)
-    return f"{pair[0]} against {pair[1]}" if pair else f"{len(ours)} against {len(theirs)} arrays"
+    if pair is None:
+        return f"{len(ours)} against {len(theirs)} arrays"
+    return f"{_words(pair[0])} against {_words(pair[1])}"
+
+
+def _words(spec: ArraySpec) -> str:
+    return f"{spec.name} {spec.dtype}{list(spec.shape)}"
 
 
 def from_file(floor: Floor, store: ModelStore, path: Path) -> None:
@@ -57,7 +63,7 @@ def _checked(path: Path, spec: ArraySpec, arrays: Arrays) -> Array:
     array = arrays[spec.name]
     found = ArraySpec(spec.name, tuple(array.shape), array.dtype.name)
     if found != spec:
-        raise _misfit(path, f"{found} against {spec}")
+        raise _misfit(path, f"{_words(found)} against {_words(spec)}")
     return array
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nbfed_site.contracts import RoundInput, SiteFailure
+from nbfed_site.contracts import RoundInput
 
 from .attendance import Attendance
 from .journal import Journal, record_failure
 from .port import Event, Failed, Received, Replied, Transport
+from .screening import Screening
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Late:
     transport: Transport
     attendance: Attendance
     journal: Journal
-    screen: Callable[[Replied], SiteFailure | None]
+    screen: Screening
     under_way: dict[str, tuple[RoundInput, str]] = field(init=False, default_factory=dict)
     arrived: list[Replied] = field(init=False, default_factory=list)
 
@@ -54,7 +54,7 @@ class Late:
 
     def _answered(self, reply: Replied, task: RoundInput) -> None:
         del self.under_way[reply.site]
-        failure = self.screen(reply)
+        failure = self.screen(task, reply)
         if failure is None:
             self.arrived.append(reply)
             return

@@ -27,9 +27,9 @@ class Tasks:
         """Build the notebook's model."""
         return self._make("initialise", 0)
 
-    def canary(self, arrays: Arrays) -> RoundInput:
-        """Train for a few batches, to see how long a round takes."""
-        return self._make("canary", 0, arrays, self._training())
+    def canary(self, done: int, arrays: Arrays) -> RoundInput:
+        """Train for a few batches after round ``done``, to see how long a round takes."""
+        return self._make("canary", done, arrays, self._training())
 
     def train(self, number: int, arrays: Arrays) -> RoundInput:
         """Train for round ``number``, after evaluating what came in."""

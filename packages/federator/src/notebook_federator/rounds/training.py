@@ -17,6 +17,8 @@ from .screening import Screening
 from .store import ModelStore
 from .tasks import Tasks, note_evaluations
 
+NOT_DRAWN = "not drawn for this round"
+
 
 @dataclass(slots=True)
 class Round:
@@ -44,7 +46,7 @@ class Round:
             "round_started",
             round=self.number,
             sites=list(sites),
-            absent=self.floor.obstacles(),
+            absent=self._absent(sites),
             quorum=self.floor.quorum_of(seats),
             deadline=round(seconds, 1),
         )
@@ -76,6 +78,11 @@ class Round:
             return tuple(free)
         draw = random.Random(derive_seed(self.floor.settings.seed, "sample", self.number))
         return tuple(sorted(draw.sample(free, count)))
+
+    def _absent(self, sites: Sequence[str]) -> dict[str, str]:
+        """Member -> why it is not asked."""
+        others = [site for site in self.floor.attendance.members if site not in sites]
+        return {site: self.floor.obstacle(site) or NOT_DRAWN for site in others}
 
     def _add(self, reply: Replied) -> None:
         self.strategy.add(reply.output.arrays or {}, reply.output.num_examples)
