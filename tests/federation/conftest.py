@@ -12,34 +12,12 @@ import tomli_w
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from nbfed_site.contracts import Manifest, Names
 from notebook_federator.federation.federation_folder import FederationFolder
-from notebook_federator.federation.federation_settings import FederationSettings, Images, plain
+from notebook_federator.federation.federation_settings import plain
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not
 
-NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-SLICE = "sha256:" + "c" * 64
-MANIFEST = Manifest(
-    notebook="study.ipynb",
-    notebook_digest="sha256:" + "d" * 64,
-    slice_digest=SLICE,
-    form="function",
-    framework="torch",
-    sections=(),
-    spans=(),
-    names=Names("net"),
-)
-SETTINGS = FederationSettings(
-    name="study",
-    server="https://localhost:9092",
-    images=Images(
-        server="registry.example.org/lab/study@sha256:" + "a" * 64,
-        client="registry.example.org/lab/study@sha256:" + "b" * 64,
-        notebook_digest=MANIFEST.notebook_digest,
-        slice_digest=SLICE,
-    ),
-)
+from small_study import MANIFEST, SETTINGS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import federation_commands, image_commands, kit_commands
+from . import federation_commands, image_commands, kit_commands, ledger_commands
 from .console import Answer, answer, output_option, progress_option
 
 _EXISTING = click.Path(path_type=Path)
@@ -173,35 +173,12 @@ def split(manifest: Path, images: Path, out: Path, output: str, **options: Any) 
     answer(output, produce)
 
 
-@nbfed.group()
-def ledger() -> None:
-    """Look after the record of a run."""
-
-
-@ledger.command()
-@click.argument("run", metavar="RUN", type=_EXISTING)
-@output_option
-def verify(run: Path, output: str) -> None:
-    """Check that no entry of a run's ledger was changed, removed or moved."""
-
-    def produce() -> Answer:
-        from .federation import RunFolder
-        from .ledger import Ledger
-
-        folder = RunFolder(run)
-        folder.settings()
-        with Ledger(folder.ledger, lambda: "") as opened:
-            count = opened.verify()
-        return Answer(f"{count} entries, each fits the ones before it.", {"entries": count})
-
-    answer(output, produce)
-
-
 nbfed.add_command(image_commands.build)
 nbfed.add_command(federation_commands.federation)
 nbfed.add_command(image_commands.image)
 nbfed.add_command(image_commands.cache)
 nbfed.add_command(kit_commands.kit)
+nbfed.add_command(ledger_commands.ledger)
 
 
 def main() -> None:

@@ -154,6 +154,12 @@ class Ledger:
         Raises:
             LedgerBroken: an entry was changed, removed, added or moved; says which.
         """
+        try:
+            return self._verified(key, head)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise self._broken(f"The ledger cannot be read: {error}.") from error
+
+    def _verified(self, key: str | None, head: tuple[int, str] | None) -> int:
         expected, previous = 0, GENESIS
         known = head is None or head == (0, GENESIS)
         for row in self._db.execute("SELECT * FROM entries ORDER BY sequence"):
