@@ -29,7 +29,8 @@ from nbfed_site.contracts import (
 )
 from nbfed_site.link import generate_key
 from nbfed_site.link.courier import Courier
-from nbfed_site.link.fleet import VERSIONS, FleetClient, NotRecognised, Unreachable
+from nbfed_site.link.fleet import VERSIONS, FleetClient
+from nbfed_site.link.refusals import NotRecognised, Unreachable
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
 

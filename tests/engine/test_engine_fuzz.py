@@ -29,8 +29,9 @@ from nbfed_site.contracts import (
 )
 from nbfed_site.link import records
 from nbfed_site.link.courier import Courier, Delivery, Task, _reply_to
-from nbfed_site.link.fleet import FleetClient, NotRecognised, Unreachable, connect, varint
+from nbfed_site.link.fleet import FleetClient, connect, varint
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head, chunk_id
+from nbfed_site.link.refusals import NotRecognised, Unreachable
 from notebook_federator.rounds.flower_server import REQUESTS
 from notebook_federator.rounds.port import Failed, Replied
 

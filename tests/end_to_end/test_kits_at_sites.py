@@ -1,0 +1,145 @@
+"""A coordinator's folder, its server, and sites that have nothing but their kit: all real programs."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import tomli_w
+from nbfed_site import keys
+from nbfed_site.contracts import Manifest
+from nbfed_site.receipts import read_receipts
+from notebook_federator import api, slicing, templates
+from notebook_federator.federation.federation_folder import FederationFolder
+from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
+from notebook_federator.kits.issuing import Wishes, issue
+from notebook_federator.ledger import Ledger
+
+from ..engine.containers import SITE, Container
+from ..engine.federated import Server, await_that, decide
+from ..engine.mutual import free_port
+
+pytestmark = pytest.mark.end_to_end
+NAMES = ("hospital-a", "hospital-b")
+
+
+@pytest.fixture(scope="module")
+def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The breast-cancer example as it lies in a client image."""
+    folder = tmp_path_factory.mktemp("image")
+    checked = api.check(templates.write(folder / "breast.ipynb", "breast-cancer"))
+    slicing.write(checked.slice, folder / "slice")
+    return folder / "slice"
+
+
+class Study:
+    """One federation of two sites, each with its kit."""
+
+    def __init__(self, folder: Path, slice_folder: Path) -> None:
+        self.folder, self.slice = folder, slice_folder
+        manifest = Manifest.from_json(json.loads((slice_folder / "manifest.json").read_bytes()))
+        images = Images(
+            server="registry.example.org/lab/study@sha256:" + "a" * 64,
+            client="registry.example.org/lab/study@sha256:" + "b" * 64,
+            notebook_digest=manifest.notebook_digest,
+            slice_digest=manifest.slice_digest,
+        )
+        settings = FederationSettings(
+            name="study",
+            server=f"https://127.0.0.1:{free_port()}",
+            images=images,
+            rounds=RoundWishes(rounds=2, epochs=2, deadline=120.0, join_deadline=120.0),
+        )
+        self.federation = FederationFolder(folder / "study")
+        settings_bytes = tomli_w.dumps(plain(settings)).encode()
+        self.federation.create(settings, settings_bytes, manifest, datetime.now(UTC))
+        self.server = Server(self.federation)
+        self.sites: dict[str, Container] = {}
+        for number, name in enumerate(NAMES, start=1):
+            decide(self.federation, "site_added", site=name)
+            here = {"NBFED_KIT": str(self.kit(name)), "NBFED_SLICE": str(slice_folder)}
+            self.sites[name] = Container(SITE, folder / name, here | {"NBFED_SHARE": f"{number}/2"})
+
+    def kit(self, name: str, again: bool = False) -> Path:
+        return issue(self.federation, name, Wishes(again=again), datetime.now(UTC)).path
+
+    def close(self) -> None:
+        for site in self.sites.values():
+            site.kill()
+        self.server.kill()
+
+
+@pytest.fixture
+def study(tmp_path: Path, slice_folder: Path) -> Iterator[Study]:
+    made = Study(tmp_path, slice_folder)
+    yield made
+    made.close()
+
+
+def unwell(doctor: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    findings = json.loads(doctor.stdout)["data"]["findings"]
+    return {item["what"]: item["advice"] for item in findings if item["level"] == "no"}
+
+
+def test_two_commands_at_each_site_make_a_model_and_one_record_at_both_ends(study: Study) -> None:
+    study.server.start()
+    one, other = study.sites.values()
+    assert unwell(one.call("doctor", "--format", "json")) == {}
+    assert not any(site.key for site in study.federation.membership().members), "the doctor joins nothing"
+    for site in study.sites.values():
+        site.start("up")
+    one.until("training", round=1)
+    one.kill()
+    one.start("up")
+    assert study.server.end() == 0, study.server.log
+    assert [site.end() for site in study.sites.values()] == [0, 0], one.log + other.log
+    with study.federation.open_ledger() as ledger:
+        joins = [entry.body["site"] for entry in ledger.entries() if entry.kind == "site_joined"]
+    assert sorted(joins) == list(NAMES), "a site that was killed joins no second time"
+    check_records(study)
+
+
+def check_records(study: Study) -> None:
+    """What the run's ledger keeps of each site's receipts are entries of the site's own, signed record."""
+    run = Ledger(study.federation.run(1).ledger, lambda: "")
+    kept: dict[str, list[dict[str, object]]] = {name: [] for name in NAMES}
+    for entry in run.entries():
+        if "receipts" in entry.body:
+            kept[entry.body["site"]] += entry.body["receipts"]
+    run.close()
+    for member in study.federation.membership().members:
+        scratch = study.sites[member.name].scratch
+        assert keys.public_key(scratch / "key.pem") == member.key
+        own = read_receipts(scratch / "receipts.jsonl", member.key)
+        assert [entry.event for entry in own[:2]] == ["approved", "joined"]
+        hashes = [entry.hash for entry in own]
+        found = [hashes.index(str(item["hash"])) for item in kept[member.name]]
+        assert len(found) >= 6
+        assert found == sorted(found)
+
+
+def test_a_stale_kit_and_a_stolen_one_are_refused_with_the_reason(study: Study, tmp_path: Path) -> None:
+    study.server.start()
+    one = study.sites["hospital-a"]
+    stolen = replace(one, scratch=tmp_path / "thief", environment=dict(one.environment), process=None)
+    one.start("up")
+    one.until("joined")
+    answer = stolen.call("up")
+    assert answer.returncode == 2
+    assert "used before, with another key: somebody may have a copy of the kit" in answer.stderr
+    one.kill()
+    folder = Path(one.environment["NBFED_KIT"])
+    folder.rename(tmp_path / "old kit")
+    study.kit("hospital-a", again=True)
+    one.environment["NBFED_KIT"] = str(tmp_path / "old kit")
+    late = replace(one, scratch=tmp_path / "late", environment=dict(one.environment), process=None)
+    answer = late.call("up")
+    assert answer.returncode == 2
+    assert "The kit is stale" in answer.stderr
+    one.environment["NBFED_KIT"] = str(folder)
+    one.start("up")
+    record = one.scratch / "receipts.jsonl"
+    await_that(lambda: [entry.event for entry in read_receipts(record)].count("joined") == 2)
