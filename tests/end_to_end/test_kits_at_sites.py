@@ -12,14 +12,14 @@ import tomli_w
 from nbfed_site import keys
 from nbfed_site.contracts import Manifest
 from nbfed_site.receipts import read_receipts
-from notebook_federator import api, slicing, templates
+from notebook_federator import api, federating, slicing, templates
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
 from notebook_federator.kits.issuing import Wishes, issue
 from notebook_federator.ledger import Ledger
 
 from ..engine.containers import SITE, Container
-from ..engine.federated import Server, await_that, decide
+from ..engine.federated import Server, await_that
 from ..engine.mutual import free_port
 
 pytestmark = pytest.mark.end_to_end
@@ -59,7 +59,7 @@ class Study:
         self.server = Server(self.federation)
         self.sites: dict[str, Container] = {}
         for number, name in enumerate(NAMES, start=1):
-            decide(self.federation, "site_added", site=name)
+            federating.add_sites(self.federation, [name], datetime.now(UTC))
             here = {"NBFED_KIT": str(self.kit(name)), "NBFED_SLICE": str(slice_folder)}
             self.sites[name] = Container(SITE, folder / name, here | {"NBFED_SHARE": f"{number}/2"})
 

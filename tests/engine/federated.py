@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from nbfed_site.contracts import (
     SiteState,
     output_header,
 )
+from nbfed_site.enrolling import signed_receipts
 from nbfed_site.link import generate_key
 from nbfed_site.link.courier import Courier
 from nbfed_site.link.fleet import VERSIONS, FleetClient
 from nbfed_site.link.refusals import NotRecognised, Unreachable
+from notebook_federator import federating
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
 
@@ -110,24 +112,15 @@ class Kit:
 def give_kit(federation: FederationFolder, site: str, folder: Path) -> Kit:
     """Add a site, or give it a new kit."""
     (folder / site).mkdir(parents=True, exist_ok=True)
+    known = federating.add_sites(federation, [site], datetime.now(UTC)).membership.member(site)
     token = federation.authority().join_token(site, datetime.now(UTC))
+    digest = f"sha256:{token.id:>064}"
+    facts = {"serial": known.serial + 1, "kit": digest, "token": token.id, "expires": token.expires}
     with federation.open_ledger() as ledger:
-        known = federation.membership().member(site)
-        if known is None:
-            ledger.append("site_added", site=site)
-        serial = known.serial + 1 if known else 1
-        digest = f"sha256:{token.id:>064}"
-        facts = {"serial": serial, "kit": digest, "token": token.id, "expires": token.expires}
         ledger.append("kit_issued", site=site, **facts)
     path = folder / site / f"token-{token.id}.pem"
     path.write_bytes(token.pem)
     return Kit(federation, site, digest, path, folder / site)
-
-
-def decide(federation: FederationFolder, kind: str, **body: Any) -> None:
-    """Write a decision of the coordinator into the ledger, as the commands do."""
-    with federation.open_ledger() as ledger:
-        ledger.append(kind, **body)
 
 
 @dataclass
@@ -216,6 +209,7 @@ class LightSite:
         context = client_context(kit.federation.certificate("authority"), kit.certificate, kit.key)
         self.client = FleetClient(kit.federation.settings().server, kit.key, context, SLICE)
         self.courier = Courier(self.client, "fp32")
+        self.receipts = signed_receipts(kit.folder / "receipts.jsonl", kit.key)
         for work in (self._run, self._beat):
             threading.Thread(target=work, daemon=True).start()
         return self
@@ -247,7 +241,10 @@ class LightSite:
         if task.input.kind == "stop":
             self.stopped.set()
             return
+        came = self.receipts.record("received", task.input, task.input.arrays, {})
         output = self.answer(task.input)
+        left = self.receipts.record("released", task.input, output.arrays, {})
+        output = replace(output, receipts=(came, left))
         delivery = self.courier.pack(task, {"output": output_header(output)}, output.arrays)
         while not self.stopped.is_set():
             try:

@@ -4,17 +4,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nbfed_site.link import generate_key
+from notebook_federator import federating
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.ledger import Ledger
 
-from .federated import Kit, LightSite, Server, await_that, decide, give_kit, make_federation
+from .federated import Kit, LightSite, Server, await_that, give_kit, make_federation
 from .mutual import call, client_context
 
+NOW = datetime.now(UTC)
 PULLS = {"a": 0.0, "b": 2.0, "c": 5.0}
 
 
@@ -127,7 +130,7 @@ def test_what_else_is_no_way_to_join(study: Any, tmp_path: Path) -> None:
     old = give_kit(server.federation, "a", tmp_path / "sites")
     new = give_kit(server.federation, "a", tmp_path / "sites")
     gone = give_kit(server.federation, "b", tmp_path / "sites")
-    decide(server.federation, "site_removed", site="b", reason="the contract ended")
+    federating.remove_site(server.federation, "b", "the contract ended", NOW)
     server.start()
     for kit, changes, status, said in (
         (old, {}, 409, "stale"),
@@ -174,7 +177,7 @@ def test_a_site_that_is_removed_in_mid_round(study: Any, sites: Any) -> None:
     found = sites(server, "a", "b", "c", may_train=False)
     for site in found.values():
         assert site.began.wait(60)
-    decide(server.federation, "site_removed", site="c", reason="the contract ended")
+    federating.remove_site(server.federation, "c", "the contract ended", NOW)
     await_that(lambda: server.site("c")["stage"] == "removed")
     assert server.site("c")["cause"] == "the contract ended"
     for site in found.values():
@@ -189,12 +192,12 @@ def test_pause_resume_stop(study: Any, sites: Any) -> None:
     server = study(rounds=200)
     sites(server, "a", "b")
     server.until("round_finished", round=1)
-    decide(server.federation, "ordered", order="pause")
+    federating.order(server.federation, "pause", NOW)
     server.until("paused")
     assert server.status()["run"]["state"] == "paused"
-    decide(server.federation, "ordered", order="resume")
+    federating.order(server.federation, "resume", NOW)
     server.until("resumed", after="pause")
-    decide(server.federation, "ordered", order="stop")
+    federating.order(server.federation, "stop", NOW)
     assert server.end() == 0, server.log
     assert "Run 1 is over" in server.call("serve").stderr
     assert entries(server.federation, "run_finished") == []
@@ -226,7 +229,7 @@ def test_data_that_does_not_fit_waits_until_it_is_waived(study: Any, sites: Any,
     site.start()
     await_that(lambda: "3 samples" in server.site("a")["cause"])
     assert server.site("a")["stage"] == "image verified"
-    decide(server.federation, "waived", site="a", reason="agreed with the clinic")
+    federating.waive(server.federation, "a", "agreed with the clinic", NOW)
     assert server.end() == 0, server.log
 
 
@@ -240,6 +243,26 @@ def test_the_next_run_begins_where_it_is_asked_for(study: Any, sites: Any) -> No
     started = server.until("started", count=2)
     assert [member["name"] for member in started["settings"]["members"]] == ["a", "b"]
     assert server.status()["run"]["number"] == 2
+
+
+def test_the_coordinator_watches_from_the_command_line(study: Any, sites: Any) -> None:
+    server = study(rounds=2)
+    folder = str(server.federation.path)
+    nbfed = [sys.executable, "-m", "notebook_federator.cli"]
+    early = subprocess.run([*nbfed, "status", folder], capture_output=True, text=True, check=False)
+    assert (early.returncode, "nbfed serve" in early.stderr) == (2, True)
+    found = sites(server, "a", "b", may_train=False)
+    watching = subprocess.Popen([*nbfed, "status", folder, "--watch"], stdout=subprocess.PIPE, text=True)
+    assert watching.stdout is not None
+    assert watching.stdout.readline().startswith("study, run 1: ")
+    for site in found.values():
+        site.may_train.set()
+    assert server.end() == 0, server.log
+    assert watching.wait(30) == 0
+    assert "study, run 1: finished" in watching.stdout.read()
+    again = subprocess.run([*nbfed, "serve", folder], capture_output=True, text=True, check=False)
+    assert again.returncode == 0
+    assert f"nbfed report {folder}/runs/1" in again.stdout
 
 
 def test_one_server_at_a_time(study: Any, tmp_path: Path) -> None:

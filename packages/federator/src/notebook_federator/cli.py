@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import federation_commands, image_commands, kit_commands, ledger_commands
+from . import federation_commands, image_commands, kit_commands, ledger_commands, serving_commands
 from .console import Answer, answer, output_option, progress_option
 
 _EXISTING = click.Path(path_type=Path)
@@ -179,6 +179,8 @@ nbfed.add_command(image_commands.image)
 nbfed.add_command(image_commands.cache)
 nbfed.add_command(kit_commands.kit)
 nbfed.add_command(ledger_commands.ledger)
+nbfed.add_command(serving_commands.serve)
+nbfed.add_command(serving_commands.status)
 
 
 def main() -> None:

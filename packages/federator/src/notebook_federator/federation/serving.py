@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from datetime import UTC, datetime
 
 from nbfed_site.contracts import CannotConnect, StorageFull
 from nbfed_site.options import Parser, answer, folder
@@ -18,6 +19,7 @@ from ..ledger import Ledger
 from ..rounds.orders import StopAsked
 from .asking import ask_status
 from .current_run import Wish, is_finished, open_run, pick_run
+from .edits import settled
 from .events import utc_now
 from .federation_folder import FederationFolder
 from .hosting import Hosting
@@ -88,7 +90,7 @@ def serve_federation(federation: FederationFolder, door: Door, wish: Wish, as_js
 def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bool) -> int:
     with federation.open_ledger() as ledger:
         ledger.verify(federation.public_key.read_text())
-    membership = federation.membership()
+    _, membership = settled(federation, datetime.now(UTC))
     number = pick_run(membership, wish)
     if number is None:
         newest = max(membership.runs)

@@ -31,7 +31,7 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from nbfed_site.contracts import NbfedError
+from nbfed_site.contracts import NbfedError, VersionSkew, canonical_json
 from nbfed_site.link.fleet import (
     INSTANCE_HEADER,
     SLICE_HEADER,
@@ -205,7 +205,7 @@ class FleetApp:
             raise Refusal(426, VERSIONS)
         if self._mutual is not None and call.slice_digest != self._mutual.slice_digest:
             self._desk.strayed(call.key)
-            raise Refusal(426, f"the slice {self._mutual.slice_digest}")
+            raise Refusal(426, _another_slice(call.slice_digest, self._mutual.slice_digest))
         self._desk.heard(call)
         return request
 
@@ -325,3 +325,9 @@ def _pull(store: SpillingStore, object_id: str) -> Answer:
 
 async def _inline(function: Callable[..., None], *values: Any) -> None:
     function(*values)
+
+
+def _another_slice(theirs: str, ours: str) -> str:
+    what = f"This site runs the slice {theirs or '?'}, but the federation's is {ours}."
+    hint = "Use the newest kit, and the image that it names."
+    return canonical_json({"code": VersionSkew.code, "what": what, "hint": hint}).decode()
