@@ -85,7 +85,7 @@ class Membership:
 
     def after(self, entry: Entry) -> Membership:
         """The federation after one more entry; kinds that say nothing about it change nothing."""
-        change = _CHANGES.get(entry.kind)
+        change = CHANGES.get(entry.kind)
         now = change(self, entry.body) if change else self
         return replace(now, entries=entry.sequence + 1)
 
@@ -189,7 +189,7 @@ def _run_finished(before: Membership, body: Mapping[str, Any]) -> Membership:
     return replace(before, runs={**before.runs, note.number: note})
 
 
-_CHANGES = {
+CHANGES = {
     "created": _created,
     "settings": _settings,
     "site_added": _site_added,
