@@ -15,6 +15,8 @@ from .federation.events import utc_now
 from .federation.federation_folder import SETTINGS, FederationFolder
 from .ledger import Ledger, is_text_signed
 
+_SEALS = ("previous", "hash", "signature")
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -148,9 +150,9 @@ def _differences(own: tuple[Receipt, ...], theirs: Mapping[int, _Kept], damaged:
             yield f"Entry {sequence} ({_about(kept.receipt)}) is not in the site's file, but in {kept.where}."
         elif own[sequence].hash != kept.receipt["hash"]:
             mine = asdict(own[sequence])
-            fields = [name for name in mine if mine[name] != kept.receipt.get(name) and name != "hash"]
+            fields = [name for name in mine if name not in _SEALS and mine[name] != kept.receipt.get(name)]
             told = "; ".join(f"{name} is {mine[name]!r}, not {kept.receipt.get(name)!r}" for name in fields)
-            yield f"Entry {sequence} ({_about(mine)}) is another than in {kept.where}: {told}."
+            yield f"Entry {sequence} ({_about(mine)}) is another than in {kept.where}: {told or 'its seal'}."
 
 
 def _lost(own: tuple[Receipt, ...], theirs: Mapping[int, _Kept], whole: bool) -> tuple[list[str], list[str]]:

@@ -43,5 +43,10 @@ def traffic(reply: Replied) -> dict[str, Any]:
         "bytes_up": reply.bytes_up,
         "seconds": {name: round(value, 4) for name, value in reply.output.seconds.items()},
         "elapsed": round(reply.seconds, 4),
-        "receipts": [asdict(receipt) for receipt in reply.output.receipts],
+        "receipts": receipts(reply),
     }
+
+
+def receipts(reply: Replied) -> list[dict[str, Any]]:
+    """The site's signed entries about a reply, for its comparison with them."""
+    return [asdict(receipt) for receipt in reply.output.receipts]

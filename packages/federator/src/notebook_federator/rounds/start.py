@@ -10,6 +10,7 @@ from nbfed_site.contracts import Array, Arrays, ArraySpec, NbfedError, SettingsI
 from .checkpoints import StoredArrays
 from .collect import Gathering
 from .floor import Floor
+from .journal import receipts
 from .screening import Screening
 from .store import ModelStore
 from .tasks import Tasks
@@ -89,7 +90,8 @@ def from_a_site(floor: Floor, tasks: Tasks, store: ModelStore, screen: Screening
             for reply in gathering.replies():
                 checkpoint = store.save(0, reply.output.arrays or {}, {})
                 floor.transport.discard(reply)
-                floor.journal.record("initialised", site=site, digest=checkpoint.digest)
+                facts = {"digest": checkpoint.digest, "receipts": receipts(reply)}
+                floor.journal.record("initialised", site=site, **facts)
             return
         except NbfedError:
             if site == here[-1]:
