@@ -6,24 +6,24 @@ one-time token), ``nbfed:site:SITE`` (a site that joined), ``nbfed:coordinator``
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal, Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from nbfed_site.contracts import CertificateRefused, JoinRefused, digest
+
+from .certificates import Holder, Issued, Pair, begun, client, host_name, key_pem, named, usage
 
 AUTHORITY_DAYS = 3650
 SITE_DAYS = 400
 TOKEN_DAYS = 30
-_BACK = timedelta(hours=48)  # clocks of sites may be late
 _SITE = re.compile(r"nbfed:site:([a-z0-9-]{1,63})")
 _JOIN = re.compile(r"nbfed:join:([a-z0-9-]{1,63}):([0-9a-f]{16})")
 _COORDINATOR = "nbfed:coordinator"
@@ -49,29 +49,12 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
-    """A certificate in PEM form, its serial number (hexadecimal), and its end (UTC, ISO 8601)."""
-
-    pem: bytes
-    serial: str
-    expires: str
-
-
-@dataclass(frozen=True, slots=True)
 class JoinToken:
     """What a kit opens the server's port with, once: a certificate with its private key, in one PEM."""
 
     id: str
     pem: bytes = field(repr=False)
     expires: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A certificate and its private key, both PEM."""
-
-    certificate: bytes
-    key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +68,10 @@ class Authority:
     def make(cls, federation: str, now: datetime) -> Self:
         """A new authority; ``now`` is in UTC."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _named(federation)
-        usage = _usage(sign_certificates=True)
-        builder = _begun(name, name, key.public_key(), now, AUTHORITY_DAYS)
+        name = named(federation)
+        builder = begun(name, name, key.public_key(), now, AUTHORITY_DAYS)
         builder = builder.add_extension(x509.BasicConstraints(True, 0), critical=True)
-        builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(usage(sign_certificates=True), critical=True)
         subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         return cls(builder.add_extension(subject, critical=False).sign(key, hashes.SHA256()), key)
 
@@ -109,7 +91,7 @@ class Authority:
     @property
     def pair(self) -> Pair:
         """Certificate and key in PEM form."""
-        return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), _key_pem(self.key))
+        return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), key_pem(self.key))
 
     @property
     def fingerprint(self) -> str:
@@ -119,21 +101,21 @@ class Authority:
     def server(self, host: str, now: datetime) -> Pair:
         """A server's certificate for the name or address that sites call, with a new key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        holder = _Holder(host, _host_name(host), ExtendedKeyUsageOID.SERVER_AUTH, AUTHORITY_DAYS)
-        return Pair(self._issue(key.public_key(), holder, now).pem, _key_pem(key))
+        holder = Holder(host, host_name(host), ExtendedKeyUsageOID.SERVER_AUTH, AUTHORITY_DAYS)
+        return Pair(self._issue(key.public_key(), holder, now).pem, key_pem(key))
 
     def coordinator(self, now: datetime) -> Pair:
         """A client certificate for the coordinator's own commands, with a new key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        holder = _client("coordinator", _COORDINATOR, AUTHORITY_DAYS)
-        return Pair(self._issue(key.public_key(), holder, now).pem, _key_pem(key))
+        holder = client("coordinator", _COORDINATOR, AUTHORITY_DAYS)
+        return Pair(self._issue(key.public_key(), holder, now).pem, key_pem(key))
 
     def join_token(self, site: str, now: datetime) -> JoinToken:
         """A one-time token for a site's kit."""
         key, token = ec.generate_private_key(ec.SECP256R1()), secrets.token_hex(8)
-        holder = _client(f"join {site}", f"nbfed:join:{site}:{token}", TOKEN_DAYS)
+        holder = client(f"join {site}", f"nbfed:join:{site}:{token}", TOKEN_DAYS)
         issued = self._issue(key.public_key(), holder, now)
-        return JoinToken(token, issued.pem + _key_pem(key), issued.expires)
+        return JoinToken(token, issued.pem + key_pem(key), issued.expires)
 
     def issue_site(self, csr_pem: bytes, site: str, now: datetime, days: int = SITE_DAYS) -> Issued:
         """The certificate of a site that joins, for the key in its request; nothing else of that counts.
@@ -141,33 +123,18 @@ class Authority:
         Raises:
             JoinRefused: the request cannot be used.
         """
-        return self._issue(_requested(csr_pem), _client(site, f"nbfed:site:{site}", days), now)
+        return self._issue(_requested(csr_pem), client(site, f"nbfed:site:{site}", days), now)
 
-    def _issue(self, key: ec.EllipticCurvePublicKey, holder: _Holder, now: datetime) -> Issued:
+    def _issue(self, key: ec.EllipticCurvePublicKey, holder: Holder, now: datetime) -> Issued:
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        builder = _begun(_named(holder.name), self.certificate.subject, key, now, holder.days)
+        builder = begun(named(holder.name), self.certificate.subject, key, now, holder.days)
         builder = builder.add_extension(x509.SubjectAlternativeName([holder.subject]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
-        builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
+        builder = builder.add_extension(usage(sign_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([holder.use]), critical=False)
         made = builder.add_extension(above, critical=False).sign(self.key, hashes.SHA256())
         expires = made.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
         return Issued(made.public_bytes(serialization.Encoding.PEM), f"{made.serial_number:x}", expires)
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Whom a certificate is for, what it may be used for, and for how many days."""
-
-    name: str
-    subject: x509.GeneralName
-    use: x509.ObjectIdentifier
-    days: int
-
-
-def _client(name: str, uri: str, days: int) -> _Holder:
-    subject = x509.UniformResourceIdentifier(uri)
-    return _Holder(name, subject, ExtendedKeyUsageOID.CLIENT_AUTH, days)
 
 
 def identity(der: bytes) -> Identity:
@@ -192,17 +159,6 @@ def identity(der: bytes) -> Identity:
     if uri == _COORDINATOR:
         return Identity("coordinator", "", "", pem, serial)
     raise _nobody()
-
-
-def is_for(certificate_pem: bytes, host: str) -> bool:
-    """Whether a server's certificate is for this name or address.
-
-    Raises:
-        ValueError: it is no certificate.
-    """
-    found = x509.load_pem_x509_certificate(certificate_pem)
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return list(names) == [_host_name(host)]
 
 
 def requested_key(csr_pem: bytes) -> bytes:
@@ -230,47 +186,3 @@ def _requested(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
 
 def _nobody() -> CertificateRefused:
     return CertificateRefused("The client's certificate does not say whose it is.", hint="Use the kit's own.")
-
-
-def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now.astimezone(UTC) - _BACK)
-        .not_valid_after(now.astimezone(UTC) + timedelta(days=days))
-    )
-
-
-def _named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
-
-
-def _host_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
-
-
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return key.private_bytes(*form)

@@ -11,7 +11,8 @@ from pathlib import Path
 from nbfed_site.contracts import FederationUnreadable, Manifest, canonical_json
 
 from ..ledger import Entry, Ledger, Signer
-from .authority import Authority, Pair, is_for
+from .authority import Authority
+from .certificates import Pair, is_for
 from .events import utc_now
 from .federation_settings import FederationSettings
 from .federation_toml import read_settings
@@ -174,8 +175,12 @@ class FederationFolder:
         write(self.settings_file, text)
 
     def certify_server(self, host: str, now: datetime) -> None:
-        """Make the server's certificate anew where it is not for this name or address."""
-        if not is_for(self.certificate("server").read_bytes(), host):
+        """Make the server's certificate anew where it is missing, or not for this name or address."""
+        try:
+            fits = is_for(self.certificate("server").read_bytes(), host)
+        except (OSError, ValueError):
+            fits = False
+        if not fits:
             pair = self.authority().server(host, now)
             write_private(self.key("server"), pair.key)
             write(self.certificate("server"), pair.certificate)
