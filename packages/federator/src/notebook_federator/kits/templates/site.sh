@@ -111,7 +111,7 @@ choose_scratch() {
   [ $kind != apptainer ] || folder=${folder:-${XDG_STATE_HOME:-$HOME/.local/state}/nbfed/$name}
   scratch=type=volume,source=$name,target=@scratch_folder@
   [ -n "$folder" ] || return 0
-  mkdir -p "$folder" && folder=$(cd "$folder" && pwd -P)
+  (umask 077 && mkdir -p "$folder") && folder=$(cd "$folder" && pwd -P)
   check_path "$folder"
   if [ "$(id -u)" = 0 ]; then chown "$user" "$folder"; fi
   scratch=type=bind,source=$folder,target=@scratch_folder@
@@ -179,7 +179,7 @@ contained() { # contained "OPTIONS" WORD...: the image with these words; the opt
 in_apptainer() {
   set -- "$use" "$@"
   [ -z "$data" ] || set -- --bind "$data:@data_folder@:ro" "$@"
-  mkdir -p "$folder/scratch"
+  (umask 077 && mkdir -p "$folder/scratch")
   for variable in $passed; do
     eval "value=\${$variable:-}"
     [ -z "$value" ] || export "APPTAINERENV_$variable=$value" "SINGULARITYENV_$variable=$value"
