@@ -1,25 +1,25 @@
-"""A federation of containers: one server, its sites, TLS between them, and no way out of their network."""
+"""A federation of containers from what `nbfed` writes: the server from its folder, each site from its kit."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from authority import write_certificates
 from container_engines import UID, Engine, Finished
+from kit_sites import Site, received
 
 HOST = "federation.test"
 PORT = 9092
 PYTHON = "/app/venv/bin/python3"
-MOUNTED = re.compile(r"C /etc|[AC] /(data|scratch|tls(/authority\.pem)?)")
-SITE = (PYTHON, "-I", "-m", "nbfed_site")
+MOUNTED = re.compile(r"C /etc|[AC] /(data|scratch|kit)")
 SERVER = (PYTHON, "-I", "-m", "notebook_federator.federation.serving")
 
 
@@ -35,29 +35,34 @@ class Images:
 
 @dataclass(slots=True)
 class Federation:
-    """Containers of one engine; leaving the ``with`` block removes them and their network.
+    """Containers of one engine; leaving the ``with`` block removes them, their volumes and their network.
 
     Attributes:
-        folder: what is mounted into the containers; any user may enter it.
-        sites: name -> further words of the site's command ``up``.
-        data: name -> folder that is the site's ``/data``.
+        folder: that any user may enter.
+        nbfed: runs the command and gives the data of its envelope.
+        wishes: further words of ``nbfed federation init``.
+        data: site -> the folder that is its ``/data``; None where each takes its share of the notebook's own.
     """
 
     engine: Engine
     images: Images
     folder: Path
-    sites: Mapping[str, Sequence[str]]
-    data: Mapping[str, Path] = field(default_factory=dict)
-    containers: dict[str, str] = field(default_factory=dict)
-    address: str = ""
+    nbfed: Callable[..., Any]
+    wishes: Sequence[str]
+    data: Mapping[str, Path | None]
+    sites: dict[str, Site] = field(default_factory=dict)
+    server: str = ""
 
     def __enter__(self) -> Self:
-        for image in (self.images.server, self.images.client):
-            self.engine.pull(image)
+        self.engine.pull(self.images.server)
         self.engine("network", "create", "--internal", self.network)
-        (self.folder / "tls").mkdir()
-        write_certificates(self.folder / "tls", HOST)
-        give_away(self.folder / "tls" / "server.key", 0o600)
+        where = ("--folder", self.home)
+        address = ("--server", f"https://{HOST}:{PORT}", "--out", self.home)
+        self.nbfed("federation", "init", self.images.notebook, *address, *self.wishes)
+        self.nbfed("federation", "add-site", *self.data, *where)
+        for name in self.data:
+            self.nbfed("kit", name, *where)
+            shutil.move(self.home / "kits" / name, self.folder / name)
         return self
 
     def __exit__(
@@ -65,9 +70,20 @@ class Federation:
     ) -> None:
         if error is not None:
             error.add_note("\n".join(f"--- {name}\n{self.said(name)}" for name in self.containers))
-        if self.containers:
-            self.engine("rm", "--force", *self.containers.values(), check=False)
+        self.engine("rm", "--force", *self.containers.values(), check=False)
+        for site in self.sites.values():
+            self.engine("volume", "rm", "--force", site.name, check=False)
         self.engine("network", "rm", self.network, check=False)
+
+    @property
+    def home(self) -> Path:
+        """The federation's folder."""
+        return self.folder / "federation"
+
+    @property
+    def run(self) -> Path:
+        """The folder of its first run."""
+        return self.home / "runs" / "1"
 
     @property
     def network(self) -> str:
@@ -75,60 +91,25 @@ class Federation:
         return f"nbfed-{self.folder.name}".lower().replace("_", "-")
 
     @property
-    def run(self) -> Path:
-        """The run folder, as the server writes it."""
-        return self.folder / "server" / "run"
+    def containers(self) -> dict[str, str]:
+        """Of the server and of each site: name in the test -> in the engine."""
+        found = {name: site.name for name, site in self.sites.items()}
+        return {"server": self.server, **found} if self.server else found
 
-    def serve(self, *words: str) -> None:
-        """Make every site's key, start the server with the keys of all, and wait until it answers."""
-        members = [word for name in self.sites for word in ("--site", f"{name}={self.key(name)}")]
-        certificate = ("--certificate", "/tls/server.pem", "--certificate-key", "/tls/server.key")
-        options = (*self.mounts("server"), "--network", self.network)
-        self.containers["server"] = self.engine.start(
-            self.images.server, "serve", *certificate, *members, *words, options=options
-        )
-        found = self.engine("inspect", "--format", "{{json .NetworkSettings}}", self.containers["server"])
-        self.address = json.loads(found.stdout)["Networks"][self.network]["IPAddress"]
-        wait_until_healthy(self.engine, self.containers["server"], SERVER)
+    def serve(self) -> None:
+        """Start the server on the federation's folder, and wait until it answers."""
+        give_away(self.home)
+        options = ("--volume", f"{self.home}:/scratch", "--network", self.network)
+        self.server = self.engine.start(self.images.server, "serve", options=options)
+        found = self.engine("inspect", "--format", "{{json .NetworkSettings}}", self.server)
+        address = json.loads(found.stdout)["Networks"][self.network]["IPAddress"]
+        wait_until_healthy(self.engine, self.server, SERVER)
+        for place, (name, data) in enumerate(self.data.items(), 1):
+            own = ("--network", self.network, "--add-host", f"{HOST}:{address}", "--env", "OMP_NUM_THREADS=1")
+            share = f"{place}/{len(self.data)}" if data is None else ""
+            self.sites[name] = received(self.engine, self.folder / name, data, own, share)
 
-    def key(self, name: str) -> str:
-        """The line that the site's command ``key`` prints."""
-        options = (*self.mounts(name), "--network", "none")
-        return self.engine.run(self.images.client, "key", options=options).stdout.strip()
-
-    def examined(self, name: str) -> dict[str, str]:
-        """What the site's command ``doctor`` does not find well, with the server in reach."""
-        words = ("doctor", *self.towards(), "--format", "json")
-        return unwell(
-            self.engine.run(self.images.client, *words, options=self.site_options(name), check=False)
-        )
-
-    def join(self, name: str) -> None:
-        """Start a site, and wait until it is registered."""
-        words = ("up", *self.towards(), "--name", name, *self.sites[name])
-        self.containers[name] = self.engine.start(self.images.client, *words, options=self.site_options(name))
-        wait_until_healthy(self.engine, self.containers[name], SITE)
-
-    def towards(self) -> tuple[str, ...]:
-        """How a site finds and trusts the server."""
-        return ("--server", f"https://{HOST}:{PORT}", "--ca", "/tls/authority.pem")
-
-    def site_options(self, name: str) -> tuple[str, ...]:
-        """Mounts and network of a site; one thread, because all sites share this machine."""
-        here = ("--network", self.network, "--add-host", f"{HOST}:{self.address}")
-        return (*self.mounts(name), *here, "--env", "OMP_NUM_THREADS=1")
-
-    def mounts(self, name: str) -> tuple[str, ...]:
-        """``/scratch`` of a container, kept from one to the next; certificates; a site's data."""
-        scratch = self.folder / name
-        if not scratch.exists():
-            scratch.mkdir()
-            give_away(scratch, 0o700)
-        secret = "tls" if name == "server" else "tls/authority.pem"
-        found = ("-v", f"{scratch}:/scratch", "-v", f"{self.folder / secret}:/{secret}:ro")
-        return (*found, "-v", f"{self.data[name]}:/data:ro") if name in self.data else found
-
-    def ended(self, name: str, seconds: float = 180) -> int:
+    def ended(self, name: str, seconds: float = 240) -> int:
         """The exit code of a container, once it has ended."""
         return int(self.engine("wait", self.containers[name], timeout=seconds).stdout)
 
@@ -144,7 +125,7 @@ class Federation:
 
 
 def wait_until_healthy(engine: Engine, container: str, program: Sequence[str], seconds: float = 120) -> None:
-    """Wait until a server says that it answers, or a site that it is registered."""
+    """Wait until a server says that it answers."""
     until = time.monotonic() + seconds
     while (found := engine("exec", container, *program, "healthy", check=False)).returncode != 0:
         assert time.monotonic() < until, f"not healthy after {seconds} s: {found.stdout}{found.stderr}"
@@ -160,10 +141,10 @@ def unwell(doctor: Finished) -> dict[str, str]:
     return {item["what"]: item["advice"] for item in odd}
 
 
-def give_away(path: Path, mode: int) -> None:
-    """Let the containers' user own a file; where we may not, let everybody use it."""
-    if os.getuid() == 0:
-        os.chown(path, UID, UID)
-        path.chmod(mode)
-    else:
-        path.chmod(mode | 0o066 | (0o011 if path.is_dir() else 0))
+def give_away(path: Path) -> None:
+    """Let the containers' user own a folder with all in it; where we may not, let everybody use it."""
+    for found in (path, *path.rglob("*")):
+        if os.getuid() == 0:
+            os.chown(found, UID, UID)
+        else:
+            found.chmod(found.stat().st_mode | 0o066 | (0o011 if found.is_dir() else 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,42 +22,56 @@ Finished = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Site:
-    """A kit and a data folder on this machine, and the engine that runs it."""
+    """A kit and a data folder on this machine, and the engine that runs it.
+
+    Attributes:
+        name: of container and volume.
+        data: None where the notebook brings its own.
+    """
 
     engine: Engine
     kit: Path
-    data: Path
-    container: SiteContainer
+    data: Path | None
+    name: str
     environment: dict[str, str]
 
     def __call__(self, *words: str, shell: str = "dash", code: int = 0, **variables: str) -> Finished:
         """Run the script as its operator does."""
         found = subprocess.run(
             [shell, "site", *words],
-            cwd=self.kit, env=self.environment | variables, timeout=120,
+            cwd=self.kit, env=self.environment | variables, timeout=300,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert found.returncode == code, found.stdout + found.stderr
         return found
 
+    def on_data(self, command: str, *words: str) -> Finished:
+        """Run ``doctor`` or ``up`` with the data folder."""
+        return self(command, *([str(self.data)] if self.data else []), *words)
+
     def inspected(self) -> Any:
         """The container as the engine describes it."""
-        return json.loads(self.engine("container", "inspect", self.container.name).stdout)[0]
+        return json.loads(self.engine("container", "inspect", self.name).stdout)[0]
 
 
-def variables(engine: Engine, folder: Path) -> dict[str, str]:
-    """An operator's environment with this engine in it."""
-    insecure = folder / "registries.conf"
+def received(
+    engine: Engine, kit: Path, data: Path | None, options: Sequence[str] = (), share: str = ""
+) -> Site:
+    """A kit that lies at its site; ``options`` are of the engine's ``run``, ``share`` of the notebook's data."""
+    found = Kit.from_json(json.loads((kit / "kit.json").read_bytes()))
+    insecure = kit.parent / "registries.conf"
     insecure.write_text('[[registry]]\nlocation = "localhost"\ninsecure = true\n')
-    return {
+    environment = {
         **os.environ,
         **engine.environment,
-        "HOME": str(folder),
+        "HOME": str(kit.parent),
         "NBFED_ENGINE": " ".join(engine.command),
-        "NBFED_ENGINE_OPTIONS": " ".join(engine.run_options),
+        "NBFED_ENGINE_OPTIONS": " ".join((*engine.run_options, *options)),
         "NBFED_USER": f"{UID}:{UID}",
         "CONTAINERS_REGISTRIES_CONF": str(insecure),
+        **({"NBFED_SHARE": share} if share else {}),
     }
+    return Site(engine, kit, data, SiteContainer(found, Image(found.image)).name, environment)
 
 
 def made(engine: Engine, folder: Path, image: Image, images: Path | None = None) -> Site:
@@ -72,4 +87,4 @@ def made(engine: Engine, folder: Path, image: Image, images: Path | None = None)
     write_folder(kit_files(container, credentials), path, images)
     data.mkdir()
     (data / "scan.png").write_bytes(b"")
-    return Site(engine, path, data, container, variables(engine, folder))
+    return received(engine, path, data)

@@ -9,22 +9,23 @@ from typing import Any
 
 import pytest
 from container_engines import Engine
-from container_federation import Federation, Images
+from container_federation import Federation, Images, unwell
 
 pytestmark = pytest.mark.end_to_end
 
+ROUNDS = ("--rounds", "2", "--epochs", "5")
 NAMES = ("north", "south", "west")
-SHARES = {name: ("--share", f"{place}/3") for place, name in enumerate(NAMES, 1)}
-FOLDERS: dict[str, tuple[str, ...]] = dict.fromkeys(NAMES, ())
 Nbfed = Callable[..., Any]
 
 
 def test_shares_of_a_notebook_s_own_data(
     engine: Engine, breast_cancer: Images, open_folder: Callable[[], Path], nbfed: Nbfed
 ) -> None:
-    with Federation(engine, breast_cancer, open_folder(), SHARES) as federation:
-        train(federation, "--rounds", "2", "--epochs", "5")
+    shares = dict.fromkeys(NAMES)
+    with Federation(engine, breast_cancer, open_folder(), nbfed, ROUNDS, shares) as federation:
+        train(federation)
         report = reported(federation, nbfed)
+        compare_ledgers(federation, nbfed)
     assert accuracy(report) > 0.85
     assert sum(site["card"]["samples"]["train"] for site in report["record"]["sites"]) == 170
 
@@ -36,22 +37,31 @@ def test_folders_of_real_patches(
     images = ("--images", source / "patches.tar", "--limit", "16")
     nbfed("data", "split", source / "manifest.csv", *images, "--out", folder / "sites")
     data = {name: folder / "sites" / f"site-{place}" for place, name in enumerate(NAMES, 1)}
-    with Federation(docker, histology, folder, FOLDERS, data) as federation:
-        train(federation, "--rounds", "2", "--epochs", "1")
+    with Federation(docker, histology, folder, nbfed, ("--rounds", "2", "--epochs", "1"), data) as federation:
+        train(federation)
         report = reported(federation, nbfed)
     assert [site["card"]["samples"]["train"] for site in report["record"]["sites"]] == [32, 32, 32]
     assert all(scores(report)[name] is not None for name in ("sensitivity", "specificity", "f1"))
 
 
-def train(federation: Federation, *words: str) -> None:
-    """Run the federation to its end; look at its sites before, during and after it."""
-    federation.serve(*words, "--quorum", str(len(federation.sites)))
-    assert federation.examined(next(iter(federation.sites))) == {}
-    for name in federation.sites:
-        federation.join(name)
+def train(federation: Federation) -> None:
+    """Run the federation to its end with two commands at each site; look at all before, during and after."""
+    federation.serve()
+    first, *others = federation.sites.values()
+    assert unwell(first.on_data("doctor", "--format", "json")) == {}
+    for site in (first, *others):
+        assert "The site takes part." in site.on_data("up").stderr
     for name in federation.containers:
         assert federation.ended(name) == 0, federation.said(name)
         assert federation.changed_files(name) == []
+
+
+def compare_ledgers(federation: Federation, nbfed: Nbfed) -> None:
+    """Each site's own record is in the run's ledger, and that is as it was written."""
+    assert nbfed("ledger", "verify", federation.run)["entries"] > 0
+    for name, site in federation.sites.items():
+        (site.kit / "receipts.jsonl").write_text(site("receipts").stdout)
+        assert (site.kit / "receipts.jsonl").stat().st_size > 0, name
 
 
 def reported(federation: Federation, nbfed: Nbfed) -> Any:

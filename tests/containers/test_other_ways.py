@@ -56,11 +56,11 @@ def test_compose_runs_the_same_container(site: Site) -> None:
     if not shutil.which("docker-compose"):
         pytest.skip("no Compose here (Debian: apt-get install docker-compose)")
     site("up")
-    script, shut = facts(site, site.container.name), site.inspected()
+    script, shut = facts(site, site.name), site.inspected()
     site("stop")
-    site.engine("rm", site.container.name)
+    site.engine("rm", site.name)
     composed(site, "up", "--detach")
-    assert facts(site, site.container.name) == script
+    assert facts(site, site.name) == script
     found = site.inspected()
     for name in ("SecurityOpt", "ShmSize", "RestartPolicy"):
         assert plain(found["HostConfig"][name]) == plain(shut["HostConfig"][name])
@@ -99,12 +99,12 @@ def swarm(docker: Engine) -> Iterator[str]:
 
 def test_swarm_runs_the_same_container_with_the_whole_kit(site: Site, swarm: str) -> None:
     site("up")
-    script = facts(site, site.container.name)
+    script = facts(site, site.name)
     site("stop")
-    site.engine("rm", site.container.name)
+    site.engine("rm", site.name)
     variables = {"NBFED_NODE": swarm, "NBFED_DATA": str(site.data), "NBFED_USER": f"{UID}:{UID}"}
     docker = Engine("docker", site.engine.command, environment={**site.engine.environment, **variables})
-    docker("stack", "deploy", "--compose-file", str(site.kit / "stack.yml"), site.container.name)
+    docker("stack", "deploy", "--compose-file", str(site.kit / "stack.yml"), site.name)
     try:
         container = running(site, swarm)
         assert facts(site, container) == script
@@ -122,14 +122,14 @@ def test_swarm_runs_the_same_container_with_the_whole_kit(site: Site, swarm: str
         )
         assert int(shm.stdout) == 2 << 30
     finally:
-        docker("stack", "rm", site.container.name)
+        docker("stack", "rm", site.name)
         gone(site)
 
 
 def running(site: Site, node: str, seconds: float = 90) -> str:
     """The container of the stack's only task, once it is healthy."""
     until = time.monotonic() + seconds
-    name = f"{site.container.name}_site"
+    name = f"{site.name}_site"
     while True:
         found = site.engine("ps", "--quiet", "--filter", f"name={name}").stdout.split()
         if (
@@ -148,6 +148,6 @@ def running(site: Site, node: str, seconds: float = 90) -> str:
 def gone(site: Site, seconds: float = 90) -> None:
     """Wait until the stack's container has ended, so that its volume can go."""
     until = time.monotonic() + seconds
-    while site.engine("ps", "--all", "--quiet", "--filter", f"name={site.container.name}").stdout.strip():
+    while site.engine("ps", "--all", "--quiet", "--filter", f"name={site.name}").stdout.strip():
         assert time.monotonic() < until
         time.sleep(0.5)

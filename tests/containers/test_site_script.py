@@ -22,8 +22,8 @@ def site(engine: Engine, probe: str, open_folder: Callable[[], Path]) -> Iterato
     """A site under each engine."""
     found = made(engine, open_folder(), Image(probe))
     yield found
-    engine("rm", "--force", found.container.name, check=False)
-    engine("volume", "rm", "--force", found.container.name, check=False)
+    engine("rm", "--force", found.name, check=False)
+    engine("volume", "rm", "--force", found.name, check=False)
 
 
 def test_the_container_is_closed(site: Site) -> None:
@@ -42,7 +42,7 @@ def test_the_container_is_closed(site: Site) -> None:
     assert seen["words"] == ["--format", "json"]
 
 
-def test_a_site_from_beginning_to_end(site: Site) -> None:
+def test_a_site_from_beginning_to_end(site: Site, probe: str) -> None:
     site("doctor", str(site.data))
     assert "takes part" in site("up").stderr
     assert "takes part already" in site("up", shell="bash").stderr
@@ -56,16 +56,16 @@ def test_a_site_from_beginning_to_end(site: Site) -> None:
     assert site("erase", code=1).stderr.endswith("next:  sh site erase --yes\n")
     site("erase", "--yes")
     left = site.engine("volume", "ls", "--quiet").stdout + site.engine("ps", "--all").stdout
-    assert site.container.name not in left
+    assert site.name not in left
     assert not (site.kit / ".env").exists()
-    assert site.engine("image", "inspect", site.container.image.reference, check=False).returncode != 0
+    assert site.engine("image", "inspect", probe, check=False).returncode != 0
 
 
 def test_what_does_not_start_is_told_and_not_tried_for_ever(site: Site) -> None:
     found = site("up", str(site.data), "--fail", code=1)
     assert "E: no such study" in found.stderr
     assert found.stderr.endswith("next:  sh site doctor\n")
-    assert site.engine("container", "inspect", site.container.name, check=False).returncode != 0
+    assert site.engine("container", "inspect", site.name, check=False).returncode != 0
 
 
 def test_a_study_that_is_over_is_not_started_again(site: Site) -> None:

@@ -281,11 +281,11 @@ case $command:$kind in
   up:*) start "$@" ;;
   keep:*) keep "$@" ;;
   approve:apptainer) contained "" approve "$@" ;;
-  approve:*) contained "--rm --network none" approve "$@" ;;
+  approve:*) contained --rm approve "$@" ;;
   logs:apptainer) if [ "${1:-}" = --follow ]; then tail -n +1 -f "$folder/log"; else cat "$folder/log"; fi ;;
   logs:*) $engine logs "$@" "$name" ;;
   receipts:apptainer) cat "$folder/scratch/receipts.jsonl" ;;
-  receipts:*) contained "--rm --network none --entrypoint @python@" -I -c \
+  receipts:*) contained "--rm --entrypoint @python@" -I -c \
     'import shutil, sys; shutil.copyfileobj(open("@scratch_folder@/receipts.jsonl"), sys.stdout)' ;;
   stop:*) stop ;;
   erase:*) erase "$@" ;;
