@@ -57,7 +57,7 @@ class Site:
 def received(
     engine: Engine, kit: Path, data: Path | None, options: Sequence[str] = (), share: str = ""
 ) -> Site:
-    """A kit that lies at its site; ``options`` are of the engine's ``run``, ``share`` of the notebook's data."""
+    """A kit at its site; ``options`` are of the engine's ``run``, ``share`` of the notebook's own data."""
     found = Kit.from_json(json.loads((kit / "kit.json").read_bytes()))
     insecure = kit.parent / "registries.conf"
     insecure.write_text('[[registry]]\nlocation = "localhost"\ninsecure = true\n')

@@ -1,101 +1,124 @@
-"""The commands of the page on containers, run as they are shown, with this machine's names put in."""
+"""The commands of the pages for coordinator and site, run as they are shown, with this machine's names."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from authority import write_certificates
-from container_engines import DOCKER, Engine
-from container_federation import SERVER, Images, give_away, wait_until_healthy
+from container_engines import DOCKER, UID, Engine
+from container_federation import SERVER, give_away, wait_until_healthy
 
 pytestmark = pytest.mark.end_to_end
-PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/run-containers.md"
-HOST = "federation.example.org"
+PAGES = Path(__file__).resolve().parents[2] / "docs/how-to"
 SITES = ("hospital-a", "hospital-b")
 
 
-def commands() -> dict[str, str]:
-    """What the containers of the page's commands run (``key``, ``serve``, ...) -> the command."""
-    blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    found = [text.strip() for block in blocks for text in block.replace("\\\n", "").split("\n\n")]
-    names = ("key", "serve", "doctor", "up")
-    return {name: next(text for text in found if re.search(rf"TAG\s+{name}\b", text)) for name in names}
+def blocks(page: str) -> list[str]:
+    """The page's blocks of commands, in order."""
+    return re.findall(r"```bash\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs the page's commands in ``folder`` with other names in them; ``tag`` keeps containers apart."""
+    """Runs a page's commands with other names in them."""
 
     docker: Engine
-    folder: Path
     names: Mapping[str, str]
-    tag: str
+    environment: Mapping[str, str]
 
-    def __call__(self, command: str, site: str = "", **others: str) -> str:
-        """Run a command as the given site; returns what it prints."""
-        own = {"nbfed-scratch": f"{self.tag}-{site}", "--name site ": f"--name {self.tag}-{site} "}
-        for old, new in {**self.names, **own, **others}.items():
-            command = command.replace(old, new)
-        return self.run(command)
-
-    def run(self, command: str) -> str:
-        found_first = {"PATH": f"{Path(DOCKER).parent}{os.pathsep}{os.environ['PATH']}"}
-        environment = {**os.environ, **self.docker.environment, **found_first}
+    def __call__(self, commands: str, folder: Path, **variables: str) -> str:
+        """Run a block in a folder; what it prints."""
+        for old, new in self.names.items():
+            commands = commands.replace(old, new)
         found = subprocess.run(
-            ["bash", "-ec", command],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+            ["bash", "-ec", commands],
+            cwd=folder, env=self.environment | variables, timeout=600,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert found.returncode == 0, f"{command}\n{found.stdout}\n{found.stderr}"
-        return found.stdout.strip()
+        assert found.returncode == 0, f"{commands}\n{found.stdout}\n{found.stderr}"
+        return found.stdout + found.stderr
 
 
 @pytest.fixture
-def shell(docker: Engine, breast_cancer: Images, open_folder: Callable[[], Path]) -> Iterator[Shell]:
-    """A shell in a folder with certificates and data; its containers and volumes are gone at the end."""
-    folder = open_folder()
-    for name in ("tls", "data"):
-        (folder / name).mkdir()
-    write_certificates(folder / "tls", HOST)
-    give_away(folder / "tls/server.key", 0o644)
-    (folder / "authority.pem").write_bytes((folder / "tls/authority.pem").read_bytes())
-    tag = folder.name.lower().replace("_", "-")
-    names = {
-        "ghcr.io/our-lab/my-study:client-TAG": breast_cancer.client,
-        "ghcr.io/our-lab/my-study:server-TAG": breast_cancer.server,
-        "/path/to/data": str(folder / "data"),
-        "nbfed-server": f"{tag}-server",
-        "--name federation ": f"--name {tag}-federation ",
-        "-p 9092:9092": "-p 9092",
+def shell(docker: Engine, debian_base: str, open_folder: Callable[[], Path]) -> Shell:
+    """A shell with Docker, Compose and nbfed; its images come from the tests' own registry."""
+    if not (shutil.which("docker-compose") and shutil.which("unzip")):
+        pytest.skip("no Compose or unzip here (Debian: apt-get install docker-compose unzip)")
+    data, port = open_folder(), free_port()
+    (data / "a.csv").write_text("a")
+    programs = (Path(DOCKER).parent, Path(sys.executable).parent, os.environ["PATH"])
+    own = {
+        "PATH": os.pathsep.join(map(str, programs)),
+        "NBFED_ENGINE": "docker",
+        "NBFED_USER": f"{UID}:{UID}",
+        "COMPOSE_PROJECT_NAME": f"nbfed{port}",
     }
-    shell = Shell(docker, folder, names, tag)
-    yield shell
-    everybody = [f"{tag}-federation", *(f"{tag}-{site}" for site in SITES)]
-    docker("rm", "--force", *everybody, check=False)
-    docker("volume", "rm", "--force", f"{tag}-server", *everybody, check=False)
+    names = {
+        "ghcr.io/our-lab/study": f"{debian_base.partition('/')[0]}/pages --base {debian_base}",
+        "federation.example.org:9092": f"federation.example.org:{port}",
+        "docker compose": "docker-compose",
+        "/path/to/data": str(data),
+    }
+    return Shell(docker, names, {**os.environ, **docker.environment, **own})
 
 
-def test_the_page_s_commands_run_a_federation(shell: Shell, nbfed: Any, tmp_path: Path) -> None:
-    shown = commands()
-    keys = {site: shell(shown["key"], site) for site in SITES}
-    serve = shown["serve"]
+def test_the_pages_commands_run_a_federation(
+    shell: Shell, open_folder: Callable[[], Path], tmp_path: Path
+) -> None:
+    home = open_folder()
+    shell("nbfed new study.ipynb --example breast-cancer", home)
+    build, kits, serve, after = blocks("run-containers.md")
+    shell(build, home)
+    shell("nbfed federation list --folder study-federation", home)
+    shell(kits, home)
     for site in SITES:
-        serve = serve.replace(f"{site}=nbfed-site-key:...", f"{site}={keys[site]}")
-    shell(f"{serve} --rounds 2")
-    wait_until_healthy(shell.docker, f"{shell.tag}-federation", SERVER)
-    address = shell.run(f"docker inspect -f '{{{{.NetworkSettings.IPAddress}}}}' {shell.tag}-federation")
-    there = {"docker run": f"docker run --env OMP_NUM_THREADS=1 --add-host {HOST}:{address}"}
-    for place, site in enumerate(SITES, 1):
-        assert "no      " not in shell(shown["doctor"], site, **there)
-        own = {"--name hospital-a": f"--name {site} --share {place}/{len(SITES)}"}
-        shell(shown["up"], site, **there, **own)
-    for name in (f"{shell.tag}-{name}" for name in ("federation", *SITES)):
-        assert shell.run(f"docker wait {name}") == "0", shell.run(f"docker logs {name} 2>&1")
-    shell.run(f"docker cp {shell.tag}-federation:/scratch/run {tmp_path}/run")
-    assert nbfed("report", tmp_path / "run")["state"] == "completed"
+        (tmp_path / site).mkdir()
+        (home / "study-federation/kits" / f"{site}.zip").rename(tmp_path / site / f"{site}.zip")
+    give_away(home / "study-federation")
+    server = f"{shell.environment['COMPOSE_PROJECT_NAME']}_server_1"
+    shell(serve, home)
+    try:
+        wait_until_healthy(shell.docker, server, SERVER)
+        for place, site in enumerate(SITES, 1):
+            take_part(shell, tmp_path / site, site, place)
+        assert shell(f"docker wait {server}", home).strip() == "0"
+        leave(shell, tmp_path / SITES[0], home)
+        shell(after, home)
+    finally:
+        shell("docker-compose down", home / "study-federation")
+        for site in SITES:
+            shell("sh site erase --yes", tmp_path / site / site)
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def take_part(shell: Shell, folder: Path, site: str, place: int) -> None:
+    """The site's page, up to where the study is over."""
+    join, look, *_ = (block.replace("hospital-a", site) for block in blocks("run-a-site.md"))
+    reach = "--add-host federation.example.org:host-gateway --env OMP_NUM_THREADS=1"
+    own = {"NBFED_ENGINE_OPTIONS": reach, "NBFED_SHARE": f"{place}/{len(SITES)}"}
+    said = shell(join, folder, **own)
+    assert not re.search(r"^no ", said, re.MULTILINE), said
+    assert "The site takes part." in said
+    shell(look.replace("sh site stop\n", ""), folder / site)
+
+
+def leave(shell: Shell, folder: Path, home: Path) -> None:
+    """The end of the site's page; its receipts go to the coordinator."""
+    *_, end = blocks("run-a-site.md")
+    keep, _ = end.strip().splitlines()
+    shell(keep, folder / SITES[0])
+    (folder / SITES[0] / "receipts.jsonl").rename(home / "receipts.jsonl")

@@ -57,11 +57,12 @@ def train(federation: Federation) -> None:
 
 
 def compare_ledgers(federation: Federation, nbfed: Nbfed) -> None:
-    """Each site's own record is in the run's ledger, and that is as it was written."""
-    assert nbfed("ledger", "verify", federation.run)["entries"] > 0
+    """The federation's records are as they were written, and each site's own says the same."""
+    assert nbfed("ledger", "verify", federation.home)["findings"] == []
     for name, site in federation.sites.items():
-        (site.kit / "receipts.jsonl").write_text(site("receipts").stdout)
-        assert (site.kit / "receipts.jsonl").stat().st_size > 0, name
+        receipts = site.kit / "receipts.jsonl"
+        receipts.write_text(site("receipts").stdout)
+        assert nbfed("ledger", "compare", federation.home, receipts)["findings"] == [], name
 
 
 def reported(federation: Federation, nbfed: Nbfed) -> Any:

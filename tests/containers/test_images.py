@@ -80,7 +80,7 @@ def test_starts_as_a_folder_with_the_callers_uid(
     unpacked: Callable[[str], Unpacked], breast_cancer: Images, open_folder: Callable[[], Path]
 ) -> None:
     scratch = open_folder()
-    give_away(scratch, 0o700)
+    give_away(scratch)
     image = unpacked(breast_cancer.client)
     found = image.run("doctor", "--format", "json", binds=("--bind", str(scratch), "/scratch"))
     assert unwell(found) == {}
