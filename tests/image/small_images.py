@@ -104,5 +104,8 @@ def silent(event: Mapping[str, Any]) -> None:
 
 def attached(images: Sequence[BuiltImage], key: Path, document: bytes = DOCUMENT) -> list[Attachment]:
     """A bill of materials and a signature of each image: first all of the one, then all of the other."""
-    signed = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)]) for one in images]
+    signed = [
+        signing.attachment(one.digest, [signing.sign("x/y", one.digest, signing.private_key(key))])
+        for one in images
+    ]
     return [*(sbom.attachment(one.descriptor, document) for one in images), *signed]

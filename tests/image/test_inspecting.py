@@ -118,7 +118,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 def test_a_signature_is_not_called_valid_without_its_key(key: Path, tmp_path: Path) -> None:
     one = two_images()[0]
     make_key(tmp_path / "other.pem")
-    extra = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)])]
+    extra = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, signing.private_key(key))])]
     found = shown(one, tmp_path, extra, public_key(tmp_path / "other.pem"))
     assert found.signatures == (Signed(signing.fingerprint(public_key(key)), "unchecked"),)
 
@@ -126,9 +126,11 @@ def test_a_signature_is_not_called_valid_without_its_key(key: Path, tmp_path: Pa
 @pytest.mark.parametrize("bad", ["other image", "other bytes"])
 def test_a_bad_signature_is_called_invalid(bad: str, key: Path, tmp_path: Path) -> None:
     one, two = two_images()
-    signed = signing.sign("x/y", two.digest if bad == "other image" else one.digest, key)
+    signed = signing.sign("x/y", two.digest if bad == "other image" else one.digest, signing.private_key(key))
     if bad == "other bytes":
-        signed = signing.Signature(signed.payload, signing.sign("x/y", two.digest, key).signature)
+        signed = signing.Signature(
+            signed.payload, signing.sign("x/y", two.digest, signing.private_key(key)).signature
+        )
     found = shown(one, tmp_path, [signing.attachment(one.digest, [signed])], public_key(key))
     assert [one.state for one in found.signatures] == ["invalid"]
 

@@ -89,14 +89,14 @@ def test_a_named_key_that_is_missing_is_not_made(tmp_path: Path, monkeypatch: py
 def test_a_key_that_others_can_read_is_refused(key: Path, mode: int) -> None:
     key.chmod(mode)
     with pytest.raises(BadInput, match=r"read by others[\s\S]*chmod 600"):
-        signing.sign("x/y", DIGEST, key)
+        signing.sign("x/y", DIGEST, signing.private_key(key))
 
 
 @pytest.mark.parametrize("text", ["", "no key", "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"])
 def test_a_file_that_is_no_usable_key_is_refused(key: Path, text: str) -> None:
     key.write_text(text)
     with pytest.raises(BadInput, match="signing key"):
-        signing.sign("x/y", DIGEST, key)
+        signing.sign("x/y", DIGEST, signing.private_key(key))
 
 
 def test_a_key_on_another_curve_is_refused(key: Path) -> None:
@@ -106,16 +106,18 @@ def test_a_key_on_another_curve_is_refused(key: Path) -> None:
     made = ec.generate_private_key(ec.SECP384R1())
     key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(BadInput, match="P-256"):
-        signing.sign("x/y", DIGEST, key)
+        signing.sign("x/y", DIGEST, signing.private_key(key))
 
 
 def test_signing_again_gives_the_same_bytes(key: Path) -> None:
-    first, second = (signing.attachment(DIGEST, [signing.sign("x/y", DIGEST, key)]) for _ in range(2))
+    first, second = (
+        signing.attachment(DIGEST, [signing.sign("x/y", DIGEST, signing.private_key(key))]) for _ in range(2)
+    )
     assert first == second
 
 
 def test_the_layout_is_cosigns(key: Path) -> None:
-    made = signing.attachment(DIGEST, [signing.sign("r.example/demo", DIGEST, key)])
+    made = signing.attachment(DIGEST, [signing.sign("r.example/demo", DIGEST, signing.private_key(key))])
     layer = json.loads(made.manifest)["layers"][0]
     payload = json.loads(made.blobs[layer["digest"]])
     assert made.tag == "sha256-" + "ab" * 32 + ".sig"
@@ -134,7 +136,7 @@ def test_openssl_verifies_the_payload(key: Path, tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")
-    made = signing.attachment(DIGEST, [signing.sign("x/y", DIGEST, key)])
+    made = signing.attachment(DIGEST, [signing.sign("x/y", DIGEST, signing.private_key(key))])
     layer = json.loads(made.manifest)["layers"][0]
     signature = base64.b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"])
     for name, data in {
@@ -154,22 +156,27 @@ def test_openssl_verifies_the_payload(key: Path, tmp_path: Path) -> None:
     assert fingerprint(public_key(key)) == digest_of(der)
 
 
+def beside(client: Registry, digest: str, signature: signing.Signature) -> str:
+    """Put a signature beside an image of the registry; the digest of the manifest."""
+    return client.push_attachment("demo", signing.joined(InRegistry(client, "demo"), digest, signature))
+
+
 def test_a_signature_is_pushed_beside_the_image_and_verified(key: Path, registry: Any) -> None:
     client, (image, _) = Registry(registry.address), two_images()
     pushed(client, image)
-    signed = signing.sign(f"{registry.address}/demo", image.digest, key)
-    digest = signing.push(client, "demo", image.digest, signed)
+    signed = signing.sign(f"{registry.address}/demo", image.digest, signing.private_key(key))
+    digest = beside(client, image.digest, signed)
     assert client.manifest("demo", signature_tag(image.digest)).digest == digest
     assert signing.verify(InRegistry(client, "demo"), image.digest, public_key(key)) == signed
     assert signed.key == fingerprint(public_key(key))
-    assert signing.push(client, "demo", image.digest, signed) == digest
+    assert beside(client, image.digest, signed) == digest
 
 
 def test_a_second_signer_keeps_the_first(key: Path, tmp_path: Path, other: bytes, registry: Any) -> None:
     client, (image, _) = Registry(registry.address), two_images()
     pushed(client, image)
     for path in (key, tmp_path / "other.pem", key):
-        signing.push(client, "demo", image.digest, signing.sign("x/y", image.digest, path))
+        beside(client, image.digest, signing.sign("x/y", image.digest, signing.private_key(path)))
     assert len(signing.signatures(InRegistry(client, "demo"), image.digest)) == 2
     signing.verify(InRegistry(client, "demo"), image.digest, public_key(key))
     signing.verify(InRegistry(client, "demo"), image.digest, other)
@@ -178,7 +185,7 @@ def test_a_second_signer_keeps_the_first(key: Path, tmp_path: Path, other: bytes
 def test_another_key_or_no_signature_is_said(key: Path, other: bytes, registry: Any) -> None:
     client, (image, unsigned) = Registry(registry.address), two_images()
     pushed(client, image)
-    signing.push(client, "demo", image.digest, signing.sign("x/y", image.digest, key))
+    beside(client, image.digest, signing.sign("x/y", image.digest, signing.private_key(key)))
     with pytest.raises(SignatureInvalid, match=f"not with the expected key[\\s\\S]*{fingerprint(other)}"):
         signing.verify(InRegistry(client, "demo"), image.digest, other)
     with pytest.raises(SignatureInvalid, match="not signed"):
@@ -188,7 +195,7 @@ def test_another_key_or_no_signature_is_said(key: Path, other: bytes, registry: 
 def test_a_signature_of_another_image_does_not_count(key: Path, registry: Any) -> None:
     """A registry's owner could hang the signature of one image on another."""
     client, (image, swapped) = Registry(registry.address), two_images()
-    signed = signing.sign("x/y", image.digest, key)
+    signed = signing.sign("x/y", image.digest, signing.private_key(key))
     client.push_attachment("demo", signing.attachment(swapped.digest, [signed]))
     with pytest.raises(SignatureInvalid):
         signing.verify(InRegistry(client, "demo"), swapped.digest, public_key(key))
@@ -196,7 +203,7 @@ def test_a_signature_of_another_image_does_not_count(key: Path, registry: Any) -
 
 @pytest.mark.parametrize("field", ["payload", "signature"])
 def test_changed_bytes_do_not_verify(key: Path, field: str) -> None:
-    signed = signing.sign("x/y", DIGEST, key)
+    signed = signing.sign("x/y", DIGEST, signing.private_key(key))
     changed = bytearray(getattr(signed, field))
     changed[-2] ^= 1
     assert signing.is_by(signed, DIGEST, public_key(key))
@@ -220,7 +227,10 @@ def test_a_payload_of_another_shape_does_not_count(key: Path, payload: bytes) ->
 @pytest.mark.parametrize("write", [write_folder, write_tar])
 def test_it_is_verified_in_a_layout_too(key: Path, other: bytes, tmp_path: Path, write: Any) -> None:
     images = two_images()
-    signed = [signing.attachment(one.digest, [signing.sign("x/y", one.digest, key)]) for one in images]
+    signed = [
+        signing.attachment(one.digest, [signing.sign("x/y", one.digest, signing.private_key(key))])
+        for one in images
+    ]
     write(images, names(), tmp_path / "it", silent, signed)
     signing.verify(InLayout(tmp_path / "it"), images[1].digest, public_key(key))
     with pytest.raises(SignatureInvalid):
@@ -229,7 +239,9 @@ def test_it_is_verified_in_a_layout_too(key: Path, other: bytes, tmp_path: Path,
 
 def test_damage_in_a_layout_is_found(key: Path, tmp_path: Path) -> None:
     images = two_images()
-    made = signing.attachment(images[0].digest, [signing.sign("x/y", images[0].digest, key)])
+    made = signing.attachment(
+        images[0].digest, [signing.sign("x/y", images[0].digest, signing.private_key(key))]
+    )
     write_folder(images, names(), tmp_path / "it", silent, [made])
     path = tmp_path / "it/blobs/sha256" / made.digest[7:]
     path.write_bytes(path.read_bytes().replace(b"sha256", b"sha255", 1))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nbfed_site.contracts import SettingsInvalid
 
 from . import image_record, locking, slicing
-from .image import attaching, building, engines, layout, signing
+from .image import attaching, building, signing
 from .image.attaching import Attached
 from .image.cache import Cache, user_cache
 from .image.errors import BlobDamaged, ReferenceInvalid
@@ -27,6 +27,8 @@ from .image.shapes import ROLES, TITLES, BuiltImage, Layer, Role
 from .settling import BuildOptions, Settled, settle
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from .image.stripping import LeftOut
     from .slicing import Slice
 
@@ -118,7 +120,7 @@ def _deliver(work: _Work) -> Built:
     places = [("wrote", str(path)) for path in _exported(work)]
     if not asked.images:
         return Built((), {}, work.settled, (), tuple(places), None)
-    key = asked.signing_key or signing.user_key()
+    key = signing.private_key(asked.signing_key or signing.user_key())
     with _push(work) if asked.push else nullcontext() as push:
         known, ready = (push.known, push.add) if push else (_unknown, _nowhere)
         images = building.build(work.source, work.cache, known, ready, work.progress)
@@ -128,10 +130,10 @@ def _deliver(work: _Work) -> Built:
     if asked.push:
         places.append(("pushed", str(work.repository)))
     places += _kept(work, images, names, attached)
-    public = signing.public_key(key)
+    public = signing.public_pem(key)
     places.append(("recorded", str(_recorded(work, images, names, public))))
     left_out = building.left_out(work.source, work.cache)
-    return Built(images, names, work.settled, left_out, tuple(places), signing.fingerprint(public))
+    return Built(images, names, work.settled, left_out, tuple(places), attached[0].signature.key)
 
 
 def _recorded(work: _Work, images: Sequence[BuiltImage], names: Mapping[Role, str], key: bytes) -> Path:
@@ -150,18 +152,24 @@ def _push(work: _Work) -> Push:
 
 
 def _completed(
-    work: _Work, push: Push | None, images: Sequence[BuiltImage], tags: Mapping[Role, str], key: Path
+    work: _Work,
+    push: Push | None,
+    images: Sequence[BuiltImage],
+    tags: Mapping[Role, str],
+    key: EllipticCurvePrivateKey,
 ) -> list[Attached]:
-    """Push what is left of the images, and their tags; make what goes beside them meanwhile."""
+    """Push what is left of the images, and their tags; make and send what goes beside them meanwhile."""
     if push is None:
         return [_attached(work, image, key) for image in images]
-    with ThreadPoolExecutor(len(images), "finish") as pool:
+    registry, name = work.connect(work.repository.registry), work.repository.repository
+    with ThreadPoolExecutor(len(images) + 1, "finish") as pool:
         replace = work.asked.replace
         steps = [pool.submit(push.finish, image, tags[image.role], replace=replace) for image in images]
         attached = [_attached(work, image, key) for image in images]
+        sent = pool.submit(attaching.send, registry, name, attached)
         for step in steps:
             step.result()
-    attaching.push(work.connect(work.repository.registry), work.repository.repository, attached)
+    attaching.store(registry, name, sent.result())
     return attached
 
 
@@ -173,7 +181,7 @@ def _nowhere(layer: Layer) -> None:
     """A layer that is not pushed."""
 
 
-def _attached(work: _Work, image: BuiltImage, key: Path) -> Attached:
+def _attached(work: _Work, image: BuiltImage, key: EllipticCurvePrivateKey) -> Attached:
     document = attaching.bill_of_materials(work.source.lock, image.role, work.cache)
     return attaching.attached(image, document, str(work.repository), key)
 
@@ -185,10 +193,14 @@ def _kept(
     manifests = [manifest for item in attached for manifest in item.manifests]
     asked, places = work.asked, []
     if asked.output:
+        from .image import layout
+
         write = layout.write_tar if asked.output.suffix == ".tar" else layout.write_folder
         write(images, names, asked.output, work.progress, manifests)
         places.append(("wrote", str(asked.output)))
     if asked.load:
+        from .image import engines
+
         engines.load(images, names, None if asked.load == "auto" else asked.load, work.progress)
         places.append(("loaded", f"{asked.load}: {', '.join(names.values())}"))
     return places
@@ -196,12 +208,11 @@ def _kept(
 
 def _exported(work: _Work) -> list[Path]:
     """Write the files that were asked for, for those who build elsewhere."""
-    from .image.exports import github
-    from .image.exports.requirements import local_wheels
-    from .image.wheels import fetch
-
     asked, found = work.asked, []
     if asked.export_dockerfile:
+        from .image.exports.requirements import local_wheels
+        from .image.wheels import fetch
+
         for role in ROLES:
             folder = asked.export_dockerfile / TITLES[role]
             found.append(_written(folder, building.context(work.source, role)))
@@ -209,6 +220,8 @@ def _exported(work: _Work) -> list[Path]:
                 path = fetch(wheel, work.cache, work.progress)
                 shutil.copyfile(path, folder / "wheelhouse" / wheel.filename)
     if asked.export_github:
+        from .image.exports import github
+
         root = asked.export_github.resolve()
         notebook, lock = (_inside(path, root) for path in (work.notebook, work.settled.path))
         workflow = {github.workflow_path(notebook): github.workflow(notebook, lock, runtime_version())}

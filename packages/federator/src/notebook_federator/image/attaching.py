@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..locking import Lock
@@ -13,9 +12,14 @@ from . import sbom, signing
 from .cache import Cache
 from .runtime_files import runtime_version
 from .shapes import Attachment, BuiltImage, Role
+from .stored import InRegistry
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from .registry.client import Registry
+
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,29 @@ def bill_of_materials(lock: Lock, role: Role, cache: Cache) -> bytes:
     return document
 
 
-def attached(image: BuiltImage, document: bytes, repository: str, key: Path) -> Attached:
+def attached(image: BuiltImage, document: bytes, repository: str, key: EllipticCurvePrivateKey) -> Attached:
     """SBOM ``document`` and a new signature, for one image; ``repository`` is told to readers."""
     bill = sbom.attachment(image.descriptor, document)
     return Attached(image.digest, bill, signing.sign(repository, image.digest, key))
 
 
-def push(registry: Registry, repository: str, items: Sequence[Attached]) -> None:
-    """Put them beside their images; signatures of others stay."""
+def send(registry: Registry, repository: str, items: Sequence[Attached]) -> list[Attachment]:
+    """Send all blobs of what goes beside the images; the manifests that are left to :func:`store`.
 
-    def sign(item: Attached) -> None:
-        signing.push(registry, repository, item.digest, item.signature)
+    Signatures of others stay.
+    """
+    place = InRegistry(registry, repository)
+    with ThreadPoolExecutor(_AT_ONCE, "attach") as pool:
+        signed = pool.map(lambda item: signing.joined(place, item.digest, item.signature), items)
+        found = [*(item.bill for item in items), *signed]
+        blobs = {blob.digest: (blob, content) for one in found for blob, content in one.brought}
+        for _ in pool.map(lambda blob: registry.push_blob(repository, *blob), blobs.values()):
+            pass
+    return found
 
-    def describe(item: Attached) -> None:
-        registry.push_attachment(repository, item.bill)
 
-    with ThreadPoolExecutor(2 * len(items), "attach") as pool:
-        work = [pool.submit(step, item) for item in items for step in (sign, describe)]
-        for future in work:
-            future.result()
+def store(registry: Registry, repository: str, manifests: Sequence[Attachment]) -> None:
+    """Store the manifests whose blobs are there; their images must be there too."""
+    with ThreadPoolExecutor(_AT_ONCE, "attach") as pool:
+        for _ in pool.map(lambda one: registry.push_attached_manifest(repository, one), manifests):
+            pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +138,19 @@ class Attachment:
     manifest: bytes
     blobs: Mapping[str, bytes] = field(repr=False)
     tag: str = ""
+
+    @property
+    def brought(self) -> tuple[tuple[Descriptor, BytesContent], ...]:
+        """The blobs that it brings, as its manifest describes them; others are where it goes already."""
+        manifest = json.loads(self.manifest)
+        described = [
+            item for item in (manifest["config"], *manifest["layers"]) if item["digest"] in self.blobs
+        ]
+        contents = [BytesContent(self.blobs[item["digest"]]) for item in described]
+        return tuple(
+            (Descriptor(str(item["mediaType"]), str(item["digest"]), len(content.data)), content)
+            for item, content in zip(described, contents, strict=True)
+        )
 
     @property
     def digest(self) -> str:

@@ -12,26 +12,35 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import canonical_json
 
 from .errors import BlobDamaged, SignatureInvalid
 from .shapes import CONFIG, MANIFEST, Attachment, Descriptor, digest_of
-from .signing_keys import fingerprint, loaded_public_key, private_key, public_key, user_key
-from .stored import InRegistry, Stored, signature_tag
+from .signing_keys import (
+    fingerprint,
+    fingerprint_of,
+    loaded_public_key,
+    private_key,
+    public_key,
+    public_pem,
+    user_key,
+)
+from .stored import Stored, signature_tag
 
 if TYPE_CHECKING:
-    from .registry.client import Registry
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 __all__ = [
     "Signature",
     "attachment",
     "fingerprint",
     "is_by",
+    "joined",
+    "private_key",
     "public_key",
-    "push",
+    "public_pem",
     "sign",
     "signatures",
     "user_key",
@@ -78,15 +87,13 @@ class Signature:
         return Descriptor(self.media_type, digest_of(self.payload), len(self.payload), told)
 
 
-def sign(repository: str, digest: str, key: Path) -> Signature:
+def sign(repository: str, digest: str, key: EllipticCurvePrivateKey) -> Signature:
     """Sign an image; the same image and key give the same bytes (RFC 6979).
 
     Args:
         repository: ``registry/repository``; told to readers, not checked (as in cosign).
         digest: of the image's manifest.
-        key: the private key's file.
-
-    Raises: BadInput of the key.
+        key: from :func:`signing_keys.private_key`.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -98,10 +105,10 @@ def sign(repository: str, digest: str, key: Path) -> Signature:
                 "image": {"docker-manifest-digest": digest},
                 "type": _TYPE,
             },
-            "optional": {KEY_CLAIM: fingerprint(public_key(key))},
+            "optional": {KEY_CLAIM: fingerprint_of(key.public_key())},
         }
     )
-    made = private_key(key).sign(payload, ec.ECDSA(SHA256(), deterministic_signing=True))
+    made = key.sign(payload, ec.ECDSA(SHA256(), deterministic_signing=True))
     return Signature(payload, made)
 
 
@@ -124,10 +131,13 @@ def attachment(digest: str, signed: Sequence[Signature]) -> Attachment:
     return Attachment(manifest, blobs, signature_tag(digest))
 
 
-def push(registry: Registry, repository: str, digest: str, signature: Signature) -> str:
-    """Put a signature beside the image; others that it has stay. Returns the signature manifest's digest."""
-    others = [one for one in signatures(InRegistry(registry, repository), digest) if one != signature]
-    return registry.push_attachment(repository, attachment(digest, [*others, signature]))
+def joined(stored: Stored, digest: str, signature: Signature) -> Attachment:
+    """The signature manifest of an image with the signatures that it has, and one more.
+
+    Raises: BlobDamaged when those that it has cannot be read.
+    """
+    others = [one for one in signatures(stored, digest) if one != signature]
+    return attachment(digest, [*others, signature])
 
 
 def signatures(stored: Stored, digest: str) -> tuple[Signature, ...]:

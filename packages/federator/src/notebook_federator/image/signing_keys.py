@@ -110,10 +110,14 @@ def _private_bytes(path: Path) -> bytes:
 
 def public_key(path: Path) -> bytes:
     """The public half of a private key's file, as PEM: what sites get, and ``cosign verify --key`` takes."""
+    return public_pem(private_key(path))
+
+
+def public_pem(key: EllipticCurvePrivateKey) -> bytes:
+    """The public half of a private key, as PEM."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    own = private_key(path).public_key()
-    return own.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def loaded_public_key(pem: bytes) -> EllipticCurvePublicKey:
@@ -134,8 +138,11 @@ def loaded_public_key(pem: bytes) -> EllipticCurvePublicKey:
 
 def fingerprint(public_key_pem: bytes) -> str:
     """``sha256:`` and the hash of the key's SubjectPublicKeyInfo, in DER. Raises: BadInput."""
+    return fingerprint_of(loaded_public_key(public_key_pem))
+
+
+def fingerprint_of(key: EllipticCurvePublicKey) -> str:
+    """The :func:`fingerprint` of a key that is loaded."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return digest_of(
-        loaded_public_key(public_key_pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
+    return digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))

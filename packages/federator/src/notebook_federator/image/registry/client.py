@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BlobDamaged
 from ..meter import Progress
-from ..shapes import INDEX, MANIFEST, Attachment, BytesContent, Content, Descriptor, digest_of
+from ..shapes import INDEX, MANIFEST, Attachment, Content, Descriptor, digest_of
 from . import referrers, uploading
 from .authorization import Scope, pulling, pushing
 from .content import new_hash, open_blob
@@ -124,20 +124,18 @@ class Registry:
 
     def push_attachment(self, repository: str, attachment: Attachment) -> str:
         """Store a manifest with the blobs that it brings, by tag or digest; its digest."""
-        manifest = json.loads(attachment.manifest)
-        for described in (manifest["config"], *manifest["layers"]):
-            if described["digest"] in attachment.blobs:  # else it is in the repository already
-                self._push_bytes(repository, described, attachment.blobs[described["digest"]])
+        for descriptor, content in attachment.brought:
+            self.push_blob(repository, descriptor, content)
+        return self.push_attached_manifest(repository, attachment)
+
+    def push_attached_manifest(self, repository: str, attachment: Attachment) -> str:
+        """Store a manifest whose blobs are there, and see that its subject leads to it; its digest."""
         answer = self._put_manifest(
             repository, attachment.tag or attachment.digest, attachment.manifest, MANIFEST
         )
-        if "subject" in manifest and "OCI-Subject" not in answer.headers:
+        if "subject" in json.loads(attachment.manifest) and "OCI-Subject" not in answer.headers:
             referrers.remember(self.find_manifest, self._put_manifest, repository, attachment)
         return attachment.digest
-
-    def _push_bytes(self, repository: str, described: Mapping[str, object], data: bytes) -> None:
-        descriptor = Descriptor(str(described["mediaType"]), str(described["digest"]), len(data))
-        self.push_blob(repository, descriptor, BytesContent(data))
 
     def _put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> Answer:
         """Store a manifest.
