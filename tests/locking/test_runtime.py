@@ -57,6 +57,11 @@ def test_the_images_carry_nothing_of_the_authors_side(name: str) -> None:
     assert name not in closure(runtime_requirements("server"))
 
 
+def test_requirements_are_those_that_python_s_own_reader_finds() -> None:
+    found = [line for line in metadata.requires("nbfed-site") or [] if "extra ==" not in line]
+    assert runtime_requirements("client") == tuple(sorted(found))
+
+
 def test_flower_is_pinned_and_names_are_plain() -> None:
     lines = runtime_requirements("client")
     assert any(line.startswith("flwr==1.") for line in lines)

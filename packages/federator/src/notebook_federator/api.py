@@ -29,13 +29,19 @@ Progress = AbstractContextManager[Callable[[Mapping[str, Any]], None]]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A notebook as `nbfed check` sees it; ``slice`` and ``draft`` are None where findings block it."""
+    """A notebook as `nbfed check` sees it; ``slice`` is None where findings block it."""
 
     notebook: Notebook
     analysis: Analysis
     findings: tuple[Finding, ...]
     slice: Slice | None
-    draft: Draft | None = None
+
+    @property
+    def draft(self) -> Draft | None:
+        """What each site's data must be, drafted from the slice; costs time, so only when asked for."""
+        from .drafting import draft_contract
+
+        return draft_contract(self.slice) if self.slice else None
 
 
 def check(notebook: str | Path, *, sites: int | None = None) -> Checked:
@@ -45,17 +51,13 @@ def check(notebook: str | Path, *, sites: int | None = None) -> Checked:
         NotebookUnreadable: the file is not a notebook.
     """
     from . import analysis, findings, slicing
-    from .drafting import draft_contract
     from .notebook import read
 
     found = read(Path(notebook))
     analysed = analysis.analyse(found)
     examined = findings.examine(found, analysed, sites=sites, cut=slicing.cut)
     blocked = any(finding.level == "error" for finding in examined)
-    if blocked:
-        return Checked(found, analysed, examined, None)
-    slice_ = slicing.cut(analysed)
-    return Checked(found, analysed, examined, slice_, draft_contract(slice_))
+    return Checked(found, analysed, examined, None if blocked else slicing.cut(analysed))
 
 
 def prepare(notebook: str | Path, options: Options, out: Path | None = None) -> RunFolder:

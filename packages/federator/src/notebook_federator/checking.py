@@ -28,8 +28,8 @@ def text(checked: Checked, notebook: Path, *, names: bool, written: Mapping[int,
     """Blocks, needs and findings, for people."""
     lines = [f"cell {cell}: marked as {role}" for cell, role in sorted(written.items())]
     lines += [*_blocks(checked), *_needs(checked), ""]
-    if checked.draft:
-        lines += [*_contract(checked.draft), ""]
+    if draft := checked.draft:
+        lines += [*_contract(draft), ""]
     if checked.findings:
         lines += [findings.render(checked.findings, checked.notebook)]
     if names and checked.slice:
@@ -99,7 +99,7 @@ def _verdict(checked: Checked, notebook: Path) -> str:
 
 def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
     """The same for machines."""
-    analysis, cut = checked.analysis, checked.slice
+    analysis, cut, draft = checked.analysis, checked.slice, checked.draft
     return {
         "notebook": checked.notebook.name,
         "digest": checked.notebook.digest,
@@ -109,8 +109,8 @@ def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
         },
         "requirements": list(_requirements(checked)),
         "modules": [module.path for module in analysis.modules],
-        "data_contract": checked.draft and checked.draft.contract.to_json(),
-        "data_contract_notes": list(checked.draft.notes) if checked.draft else [],
+        "data_contract": draft and draft.contract.to_json(),
+        "data_contract_notes": list(draft.notes) if draft else [],
         "findings": findings.to_json(checked.findings),
         "marked": {str(cell): role for cell, role in written.items()},
         "slice": cut

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import functools
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from .. import __version__
@@ -30,10 +32,11 @@ def runtime_version() -> str:
 
 
 def _folder(package: str) -> Path:
-    return Path(str(files(package)))
+    return Path(import_module(package).__path__[0])
 
 
-def _sources(root: Path, below: str) -> dict[str, bytes]:
+@functools.cache
+def _sources(root: Path, below: str) -> Mapping[str, bytes]:
     found = sorted((root / below).rglob("*.py"))
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 

@@ -72,12 +72,11 @@ def write(lock: Lock, path: Path) -> None:
 
 def local_path(url: str) -> Path | None:
     """The path of a ``file://`` URL; None for other URLs."""
-    parts = urlsplit(url)
-    if parts.scheme != "file":
+    if url[:5].lower() != "file:":
         return None
     from urllib.request import url2pathname
 
-    return Path(url2pathname(parts.path))
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def _plain(lock: Lock, folder: Path) -> dict[str, Any]:

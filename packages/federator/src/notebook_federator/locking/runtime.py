@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
+from pathlib import Path
 
 from nbfed_site.contracts import SettingsInvalid
 
@@ -12,6 +14,7 @@ from .shapes import Role
 SERVER_ROOMS = ("aggregation", "federation", "ledger", "rounds")
 """The rooms that run in the server image."""
 _OF_THE_SERVER = frozenset({"cryptography", "numpy", "safetensors", "uvicorn"})
+_HEADER = re.compile(r"^Requires-Dist:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -36,11 +39,18 @@ def runtime_requirements(role: Role) -> tuple[str, ...]:
 @functools.cache
 def _required(distribution: str) -> tuple[str, ...]:
     """What a distribution needs without any of its extras."""
-    from importlib import metadata
-
-    try:
-        lines = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
-        hint = "Install Notebook Federator with pip or uv: `pip install notebook-federator`."
-        raise SettingsInvalid(f"{distribution} is not installed as a package.", hint=hint) from None
+    lines = _HEADER.findall(_metadata(distribution).partition("\n\n")[0])
     return tuple(line for line in lines if not re.search(r";.*\bextra\s*==", line))
+
+
+def _metadata(distribution: str) -> str:
+    """A distribution's core metadata, as its wheel's installer wrote them.
+
+    Read as a file: ``importlib.metadata`` brings along twenty modules that a build has no other use for.
+    """
+    pattern = f"{distribution.replace('-', '_')}-*.dist-info/METADATA"
+    found = next((path for entry in sys.path for path in Path(entry).glob(pattern)), None)
+    if found is None:
+        hint = "Install Notebook Federator with pip or uv: `pip install notebook-federator`."
+        raise SettingsInvalid(f"{distribution} is not installed as a package.", hint=hint)
+    return found.read_text("utf-8")

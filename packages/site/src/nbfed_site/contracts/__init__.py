@@ -1,7 +1,13 @@
-"""Frozen shapes shared by authors, servers and sites. Standard library only."""
+"""Frozen shapes shared by authors, servers and sites. Standard library only.
+
+What every command needs is loaded with the package, the rest when it is asked for: a dozen of these
+shapes take longer to make than most commands take to begin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .canonical import canonical_json, derive_seed, digest, json_digest
-from .data import DataContract
 from .errors import (
     BadInput,
     CannotConnect,
@@ -32,25 +38,38 @@ from .errors import (
     VersionSkew,
     error_kind,
 )
-from .kit import KIT_SCHEMA, Kit
 from .model import Array, Arrays, ArraySpec, Scalar
-from .policy import DEFAULT_METRICS, Receipt, ReleasePolicy
-from .rounds import (
-    Evaluation,
-    RoundInput,
-    RoundOutput,
-    SiteCard,
-    SiteFailure,
-    TaskKind,
-    card_from_json,
-    card_json,
-    evaluation_from_json,
-    evaluation_json,
-    output_from_header,
-    output_header,
-)
 from .slice import PHASES, LineSpan, Manifest, Names, Parameter, Phase, Section
-from .state import SiteState, Stage
+
+if TYPE_CHECKING:
+    from .data import DataContract
+    from .kit import KIT_SCHEMA, Kit
+    from .policy import DEFAULT_METRICS, Receipt, ReleasePolicy
+    from .rounds import (
+        Evaluation,
+        RoundInput,
+        RoundOutput,
+        SiteCard,
+        SiteFailure,
+        TaskKind,
+        card_from_json,
+        card_json,
+        evaluation_from_json,
+        evaluation_json,
+        output_from_header,
+        output_header,
+    )
+    from .state import SiteState, Stage
+else:  # what no line above names stays unknown to type checkers
+
+    def __getattr__(name: str) -> Any:
+        """A shape that is not loaded yet."""
+        for module in ("data", "kit", "policy", "rounds", "state") if name in __all__ else ():
+            loaded = vars(import_module(f".{module}", __name__))
+            if name in loaded:
+                return loaded[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DEFAULT_METRICS",

@@ -6,8 +6,6 @@ import base64
 import binascii
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +100,9 @@ def _from_helpers(
 
 def _from_helper(name: str, registry: str, environment: Mapping[str, str]) -> Credentials | None:
     """Docker's protocol of credential helpers: the server on stdin, JSON on stdout."""
+    import shutil
+    import subprocess
+
     program = shutil.which(f"docker-credential-{name}", path=environment.get("PATH"))
     if program is None or "/" in name or "\\" in name:
         return None
