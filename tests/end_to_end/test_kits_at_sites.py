@@ -1,6 +1,9 @@
 """A coordinator's folder, its server, and sites that have nothing but their kit: all real programs."""
 
 import json
+import os
+import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +21,7 @@ from notebook_federator.federation.federation_settings import FederationSettings
 from notebook_federator.kits.issuing import Wishes, issue
 from notebook_federator.ledger import Ledger
 
-from ..engine.containers import SITE, Container
+from ..engine.containers import SITE, USER, Container
 from ..engine.federated import Server, await_that
 from ..engine.mutual import free_port
 
@@ -51,7 +54,7 @@ class Study:
             name="study",
             server=f"https://127.0.0.1:{free_port()}",
             images=images,
-            rounds=RoundWishes(rounds=2, epochs=2, deadline=120.0, join_deadline=120.0),
+            rounds=RoundWishes(rounds=3, epochs=2, deadline=120.0, join_deadline=120.0),
         )
         self.federation = FederationFolder(folder / "study")
         settings_bytes = tomli_w.dumps(plain(settings)).encode()
@@ -84,7 +87,9 @@ def unwell(doctor: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {item["what"]: item["advice"] for item in findings if item["level"] == "no"}
 
 
-def test_two_commands_at_each_site_make_a_model_and_one_record_at_both_ends(study: Study) -> None:
+def test_two_commands_at_each_site_make_a_model_and_one_record_at_both_ends(
+    study: Study, slice_folder: Path
+) -> None:
     study.server.start()
     one, other = study.sites.values()
     assert unwell(one.call("doctor", "--format", "json")) == {}
@@ -100,6 +105,38 @@ def test_two_commands_at_each_site_make_a_model_and_one_record_at_both_ends(stud
         joins = [entry.body["site"] for entry in ledger.entries() if entry.kind == "site_joined"]
     assert sorted(joins) == list(NAMES), "a site that was killed joins no second time"
     check_records(study)
+    check_confined(study, slice_folder)
+
+
+def check_confined(study: Study, older: Path) -> None:
+    """The private key is its owner's; no file of the user lies anywhere but in scratch folders."""
+    site = study.sites["hospital-a"]
+    assert stat.S_IMODE((site.scratch / "key.pem").stat().st_mode) == 0o600
+    if os.getuid() == 0:
+        places = ["/tmp", "/var/tmp", "/dev/shm"]
+        command = ["find", *places, "-uid", str(USER), "-newer", str(older)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+        assert found
+        assert [path for path in found if not path.startswith(str(study.folder))] == []
+
+
+def test_a_server_that_is_stopped_goes_on_with_its_sites(study: Study) -> None:
+    study.server.start()
+    for site in study.sites.values():
+        site.start("up", "--format", "json")
+    study.server.until("round_finished", round=1)
+    assert study.server.process is not None
+    study.server.process.send_signal(signal.SIGTERM)
+    assert study.server.end() == 130
+    one = study.sites["hospital-a"]
+    one.until("disconnected")
+    assert one.process is not None
+    assert one.process.poll() is None
+    study.server.start()
+    assert study.server.end() == 0, study.server.log
+    assert [site.end() for site in study.sites.values()] == [0, 0]
+    said = [json.loads(line)["event"] for line in one.log.splitlines() if line.startswith("{")]
+    assert {"joined", "connected", "released", "stopped"} <= set(said)
 
 
 def check_records(study: Study) -> None:

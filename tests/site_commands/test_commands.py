@@ -1,92 +1,33 @@
-"""``key``, ``healthy`` and what ``up`` takes: flags, environment, and one folder to write."""
+"""``healthy`` and what ``up`` takes: flags, environment, and one folder to write."""
 
 import getpass
-import json
 import os
-import stat
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from nbfed_site.contracts import BadInput, SettingsInvalid, SiteState, TaskRefused
+from nbfed_site.contracts import BadInput, SiteState, TaskRefused
 from nbfed_site.events import Narrator, Standing
-from nbfed_site.link import generate_key, key_from_line, key_line
 from nbfed_site.program import Program
 from nbfed_site.scratch import Health, Scratch, ailment
-from nbfed_site.settings import server_address
-
-
-def test_the_key_is_made_once_and_stays_the_sites(site, scratch: Path, capfd) -> None:
-    assert [site("key"), site("key")] == [0, 0]
-    first, second = capfd.readouterr().out.split()
-    assert first == second
-    assert first.startswith("nbfed-site-key:")
-    assert len(first) < 60
-    assert stat.S_IMODE((scratch / "key.pem").stat().st_mode) == 0o600
-    assert site("key", "--format", "json") == 0
-    assert json.loads(capfd.readouterr().out)["data"] == {"key": first}
-
-
-def test_a_line_gives_the_key_back(tmp_path: Path) -> None:
-    public = generate_key(tmp_path / "key.pem")
-    line = key_line(public)
-    assert key_from_line(f" {line}\n") == public
-    for wrong in (line[:-4], line[:-2], "nbfed-site-key:", "nbfed-site-key:!", "ssh-rsa AAAA"):
-        with pytest.raises(SettingsInvalid, match="public key"):
-            key_from_line(wrong)
-
-
-@pytest.mark.parametrize(
-    ("given", "address"),
-    [
-        ("https://fed.example.org:9092", "https://fed.example.org:9092"),
-        ("https://fed.example.org", "https://fed.example.org:443"),
-        ("fed.example.org:9092", "https://fed.example.org:9092"),
-        ("http://127.0.0.1:9092", "127.0.0.1:9092"),
-        ("http://localhost:9092/", "localhost:9092"),
-        ("https://[2001:db8::1]:9092", "https://[2001:db8::1]:9092"),
-    ],
-)
-def test_the_servers_address(given: str, address: str) -> None:
-    assert server_address(given, plain_http=False) == address
-
-
-@pytest.mark.parametrize(
-    "given", ["http://fed.example.org:9092", "http://10.0.0.1", "http://127.0.0.1.example.org"]
-)
-def test_plain_http_stays_on_this_machine_unless_asked_for(given: str) -> None:
-    with pytest.raises(SettingsInvalid, match="readable"):
-        server_address(given, plain_http=False)
-    assert ":" in server_address(given, plain_http=True)
-
-
-@pytest.mark.parametrize("given", ["ftp://a:1", "https://", "https://a:port", ":9092", "https://a:99999"])
-def test_what_is_no_address(given: str) -> None:
-    with pytest.raises(SettingsInvalid, match="not the server's address"):
-        server_address(given, plain_http=True)
 
 
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
         (["up"], {}, "There is no kit"),
-        (["up"], {"server": "https://a:1"}, "--name NAME (NBFED_SITE)"),
-        (["up"], {"server": "http://a:1", "site": "a"}, "--plain-http"),
-        (["up", "--data", "/nowhere"], {"server": "https://a:1", "site": "a"}, "/data:ro"),
-        (["up"], {"server": "https://a:1", "site": "a", "ca": "/nowhere"}, "authority's certificate"),
-        (["up", "--set", "speed=1"], {"server": "https://a:1", "site": "a"}, "'speed'"),
-        (["up"], {"wire": "fp8"}, "fp32 or bf16"),
-        (["up"], {"share": "4/3", "server": "https://a:1", "site": "a"}, "share 3 of 3"),
+        (["approve"], {}, "There is no kit"),
+        (["up"], {"share": "one"}, "invalid share value"),
         (["up"], {"min_examples": "few"}, "invalid int value"),
-        (["up"], {"slice": "/nowhere"}, "slice cannot be read"),
+        (["up", "--set", "speed"], {}, "not NAME=VALUE"),
+        (["up", "--slice", "/nowhere"], {}, "slice cannot be read"),
+        (["up", "--server", "https://a:1"], {}, "Unrecognized arguments"),
         (["down"], {}, "invalid choice"),
         ([], {}, "required: command"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(site, capfd, words, variables, said) -> None:
-    if "slice" in variables:
-        words = [*words, "--slice", variables["slice"]]
     assert site(*words, **variables) == 4
     assert said in capfd.readouterr().err
 

@@ -329,9 +329,12 @@ def test_a_kit_of_another_coordinator_needs_approval(serve, kit, site, capfd, tm
     [
         (["--min-examples", "5"], "--min-examples is 10 or more"),
         (["--allow-messages"], "texts of errors may not"),
+        (["--data", "/nowhere"], "/data:ro"),
+        (["--set", "speed=1"], "no parameter 'speed'"),
+        (["--share", "4/3"], "share 3 of 3"),
     ],
 )
-def test_own_options_only_tighten_the_kits_policy(serve, kit, site, capfd, words, said) -> None:
+def test_own_options_only_tighten_what_the_kit_says(serve, kit, site, capfd, words, said) -> None:
     server = serve()
     assert site("up", *words, kit=kit(server)) == 4
     assert said in capfd.readouterr().err
@@ -355,3 +358,16 @@ def test_a_record_that_was_changed_is_refused(serve, kit, site, capfd, scratch) 
     (scratch / "receipts.jsonl").write_text(lines.replace("approved", "Approved"))
     assert site("up", kit=folder) == 1
     assert "NE503" in capfd.readouterr().err
+
+
+def test_a_full_disk_is_said_and_made_good(serve, kit, site, capfd, scratch) -> None:
+    server = serve()
+    folder = kit(server)
+    (scratch / "site.pem.part").mkdir(parents=True)
+    assert site("up", kit=folder) == 1
+    said = capfd.readouterr().err
+    assert "NE501" in said
+    assert "Free disk space" in said
+    (scratch / "site.pem.part").rmdir()
+    assert started(site, server, folder) == 2
+    assert [event for event, _ in records(scratch)] == ["approved", "joined"]

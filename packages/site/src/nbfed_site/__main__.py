@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .contracts import NbfedError
+from .contracts import Manifest, NbfedError
 from .events import EventLog, Narrator, Tell
 from .kit import KitFolder, read_kit
-from .options import Parser, answer, folder, pair, share, wire
+from .options import Parser, answer, folder, pair, share
 from .scratch import Health, Scratch, ailment
-from .settings import Settings, from_kit, from_options, read_settings
+from .settings import Settings, from_kit, read_settings
 from .up import run_site
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def command_line() -> Parser:
     abouts = {
         _doctor: "look for whatever could keep this site from training",
         _approve: "allow what the kit names to run here, after something else was allowed",
-        _key: "print the site's public key, for the coordinator; make the pair where there is none",
         _up: "take part in the federation until the run is over",
         _healthy: "whether the site is registered with the server now; for the container engine",
     }
@@ -48,7 +47,7 @@ def command_line() -> Parser:
         made[-1].set_defaults(run=run)
         made[-1].output_format()
         made[-1].option("--scratch", "the only folder written to", "NBFED_SCRATCH", _SCRATCH, type=folder)
-    doctor, approve, _, up, _ = made
+    doctor, approve, up, _ = made
     for command in (doctor, approve, up):
         command.option("--kit", "the folder that the coordinator gave", "NBFED_KIT", _KIT, type=folder)
         command.option("--slice", "what the notebook was cut to", "NBFED_SLICE", _SLICE, type=folder)
@@ -58,11 +57,6 @@ def command_line() -> Parser:
         about = "share K/N of the notebook's own data, such as 1/3"
         command.option("--share", about, "NBFED_SHARE", type=share)
         command.option("--set", "NAME=VALUE of a parameter", default=[], type=pair, action="append")
-        command.option("--server", "URL of the server", "NBFED_SERVER")
-        command.option("--ca", "certificate of the server's authority", "NBFED_CA", type=folder)
-        command.switch("--plain-http", "allow an http:// server on another machine")
-    up.option("--name", "name of this site", "NBFED_SITE")
-    up.option("--wire", "precision of arrays sent: fp32, bf16", "NBFED_WIRE", "fp32", type=wire)
     about = "fewest samples of an update; no less than the kit's policy says"
     up.option("--min-examples", about, "NBFED_MIN_EXAMPLES", type=int)
     up.switch("--allow-messages", "let the text of the notebook's errors leave, where the kit's policy does")
@@ -87,7 +81,7 @@ def _doctor(options: Namespace) -> int:
 def _approve(options: Namespace) -> int:
     from .enrolling import Enrolment
 
-    scratch, kit = _own(options), _kit(options)
+    scratch, (_, kit) = _own(options), _kit(options)
     given = Enrolment.begin(kit, scratch).approve()
     text = "\n".join(f"{name:8}{value}" for name, value in given.items())
     return answer(options.format, f"May run here from now on:\n{text}", given)
@@ -100,24 +94,11 @@ def _own(options: Namespace) -> Scratch:
     return scratch
 
 
-def _kit(options: Namespace) -> KitFolder:
+def _kit(options: Namespace) -> tuple[Manifest, KitFolder]:
     from .program import read_slice
 
-    return read_kit(options.kit, read_slice(options.slice).manifest.slice_digest)
-
-
-def _key(options: Namespace) -> int:
-    scratch = Scratch(options.scratch)
-    scratch.confine()
-    line = _public_line(scratch)
-    return answer(options.format, line, {"key": line})
-
-
-def _public_line(scratch: Scratch) -> str:
-    from . import link
-
-    make = link.public_key if scratch.key.exists() else link.generate_key
-    return link.key_line(make(scratch.key))
+    manifest = read_slice(options.slice).manifest
+    return manifest, read_kit(options.kit, manifest.slice_digest)
 
 
 def _healthy(options: Namespace) -> int:
@@ -140,15 +121,8 @@ def _up(options: Namespace) -> int:
 
 def _with_kit(options: Namespace, scratch: Scratch) -> tuple[Settings, Enrolment | None]:
     from .enrolling import Enrolment
-    from .program import read_slice
 
-    manifest = read_slice(options.slice).manifest
-    if options.server:
-        if not scratch.key.exists():
-            line = f"New key. The coordinator needs this line: {_public_line(scratch)}"
-            print(line, file=sys.stderr, flush=True)
-        return from_options(options, scratch, manifest), None
-    kit = read_kit(options.kit, manifest.slice_digest)
+    manifest, kit = _kit(options)
     return from_kit(options, scratch, manifest, kit), Enrolment.begin(kit, scratch)
 
 

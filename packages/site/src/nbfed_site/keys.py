@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import cast
 
@@ -11,9 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from .contracts import SettingsInvalid
+from .contracts import SettingsInvalid, StorageFull
 
-_LINE = "nbfed-site-key:"
 _HOW = ec.ECDSA(hashes.SHA256())
 
 
@@ -35,13 +34,21 @@ def generate_key(path: Path) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file, readable by its owner only, whole or not at all, whenever this machine goes down."""
+    """Write a file, readable by its owner only, whole or not at all, whenever this machine goes down.
+
+    Raises:
+        StorageFull: it cannot be written.
+    """
     part = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        what = f"A file could not be written: {error.strerror}."
+        raise StorageFull(what, where=str(path), hint="Free disk space.") from error
 
 
 def public_key(path: Path) -> bytes:
@@ -79,30 +86,6 @@ def is_signed(public: bytes, data: bytes, signature: str | bytes) -> bool:
     except (ValueError, TypeError, AttributeError, InvalidSignature):
         return False
     return True
-
-
-def key_line(public: bytes) -> str:
-    """A public key (PEM) as a short line to give away: ``nbfed-site-key:`` and 44 characters.
-
-    These are the compressed point (SEC 1, section 2.3.3) in base64url.
-    """
-    key = cast(ec.EllipticCurvePublicKey, serialization.load_pem_public_key(public))
-    point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
-    return _LINE + urlsafe_b64encode(point).decode()
-
-
-def key_from_line(line: str) -> bytes:
-    """The public key (PEM) of a line as :func:`key_line` writes it.
-
-    Raises:
-        SettingsInvalid: it is not such a line, or not whole.
-    """
-    try:
-        point = urlsafe_b64decode(line.strip().removeprefix(_LINE))
-        return _pem(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
-    except ValueError as error:
-        hint = "The site prints it with its command `key`; copy the whole line."
-        raise SettingsInvalid(f"{line!r} is not a site's public key.", hint=hint) from error
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> bytes:

@@ -58,13 +58,6 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def wire(text: str) -> str:
-    """The precision of arrays on the wire as an option's value."""
-    if text not in ("fp32", "bf16"):
-        raise argparse.ArgumentTypeError("write fp32 or bf16")
-    return text
-
-
 def share(text: str) -> dict[str, int]:
     """``K/N``, 1-based, as the fields of a ``Partition``."""
     index, _, count = text.partition("/")

@@ -1,8 +1,7 @@
-"""What a site process is told: by a settings file, or by flags and the environment."""
+"""What a site process is told: by a settings file, or by its kit and its operator."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from argparse import Namespace
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from .contracts import BadInput, Manifest, ReleasePolicy, Scalar, SettingsInvalid
 from .kit import KitFolder
@@ -87,33 +85,6 @@ def made(kind: Callable[..., _MadeT], fields: Mapping[str, Any]) -> _MadeT:
         raise SettingsInvalid(f"The site's settings do not fit: {error}.") from error
 
 
-def from_options(options: Namespace, scratch: Scratch, manifest: Manifest) -> Settings:
-    """Settings of a container: from its flags and environment.
-
-    Raises:
-        SettingsInvalid: an option is missing, or makes no sense.
-    """
-    for name, how in (("server", "--server URL (NBFED_SERVER)"), ("name", "--name NAME (NBFED_SITE)")):
-        if not getattr(options, name):
-            raise SettingsInvalid(
-                f"The {'site' if name == 'name' else name} is not given.", hint=f"Add {how}."
-            )
-    data = data_folder(options.data, manifest)
-    return Settings(
-        server=server_address(options.server, options.plain_http),
-        name=options.name,
-        key=str(scratch.key),
-        slice=str(options.slice),
-        receipts=str(scratch.receipts),
-        root_certificates=str(options.ca) if options.ca else None,
-        data_path=str(data) if data else None,
-        parameters=literals(dict(options.set)),
-        partition=options.share,
-        policy={"min_examples": options.min_examples or 10, "allow_messages": options.allow_messages},
-        wire=options.wire,
-    )
-
-
 def from_kit(options: Namespace, scratch: Scratch, manifest: Manifest, folder: KitFolder) -> Settings:
     """Settings of a container: from its kit; its own options may only be stricter.
 
@@ -164,35 +135,3 @@ def data_folder(asked: Path | None, manifest: Manifest) -> Path | None:
         )
     taken = any(item.meaning == "data_path" for item in manifest.parameters)
     return asked or (DATA if taken and DATA.is_dir() else None)
-
-
-def server_address(server: str, plain_http: bool) -> str:
-    """``https://host:port``; or ``host:port`` for plain HTTP, where that is allowed.
-
-    Raises:
-        SettingsInvalid: not a URL, or plain HTTP to another machine without being asked for.
-    """
-    url = urlsplit(server if "//" in server else f"https://{server}")
-    usual = {"https": 443, "http": 80}.get(url.scheme)
-    try:
-        port = url.port or usual
-    except ValueError:
-        port = None
-    if not (usual and port and url.hostname):
-        hint = "Write it like https://federation.example.org:9092"
-        raise SettingsInvalid(f"{server!r} is not the server's address.", hint=hint)
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    if url.scheme == "https":
-        return f"https://{host}:{port}"
-    if not plain_http and not _is_this_machine(url.hostname):
-        what = "Plain HTTP leaves this machine readable: anyone on the way could read and change models."
-        hint = "Use https://; or --plain-http where something else encrypts, such as a VPN."
-        raise SettingsInvalid(what, where=server, hint=hint)
-    return f"{host}:{port}"
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

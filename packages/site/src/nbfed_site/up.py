@@ -53,7 +53,6 @@ def run_site(
     receipts = enrolment.receipts if enrolment else signed_receipts(*own)
     worker = _worker(settings, receipts, note)
     stop = threading.Event()
-
     _obey_signals(worker, stop)
     if settings.parent_pipe:
         _follow_parent()

@@ -24,7 +24,6 @@ from .events import utc_now
 from .federation_folder import FederationFolder
 from .hosting import Hosting
 from .server import Door, end_on_signals, serve
-from .serving_by_flags import add_options, ailment_by_flags, serve_by_flags
 from .status_table import status_table
 from .telling import Teller
 
@@ -56,13 +55,10 @@ def command_line() -> Parser:
     serving.option("--port", "port to listen on", "NBFED_PORT", _PORT, type=int)
     serving.switch("--new-run", "begin the next run; the one before has to be over")
     serving.option("--from", "model to begin it from, as safetensors", type=folder, dest="initial")
-    add_options(serving)
     return parser
 
 
 def _serve(options: Namespace) -> int:
-    if options.site:
-        return serve_by_flags(options)
     end_on_signals()
     federation = FederationFolder(options.folder)
     federation.settings()
@@ -128,14 +124,11 @@ def _status(options: Namespace) -> int:
 
 def _healthy(options: Namespace) -> int:
     """As the container engine sees it: whether the server in this folder answers its coordinator."""
-    federation, reason = FederationFolder(options.folder), ""
-    if federation.settings_file.exists():
-        try:
-            ask_status(federation, elsewhere=False)
-        except CannotConnect as error:
-            reason = error.what
-    else:
-        reason = ailment_by_flags(federation.path)
+    reason = ""
+    try:
+        ask_status(FederationFolder(options.folder), elsewhere=False)
+    except CannotConnect as error:
+        reason = error.what
     return answer(options.format, reason or "listening", {"reason": reason}, int(bool(reason)))
 
 

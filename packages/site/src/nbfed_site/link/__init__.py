@@ -12,7 +12,7 @@ os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
 
-from nbfed_site.keys import generate_key, key_from_line, key_line, public_key
+from nbfed_site.keys import generate_key, public_key
 
 from .fleet import proxy_of
 from .joining import join
@@ -25,8 +25,6 @@ __all__ = [
     "ask_admission",
     "generate_key",
     "join",
-    "key_from_line",
-    "key_line",
     "look",
     "proxy_of",
     "public_key",
