@@ -22,8 +22,14 @@ SITES = ("hospital-a", "hospital-b")
 
 
 def blocks(page: str) -> list[str]:
-    """The page's blocks of commands, in order."""
+    """A page's blocks of commands, in order."""
     return re.findall(r"```bash\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)
+
+
+def shown(start: str) -> str:
+    """The first command of the coordinator's page that starts so, without its comment."""
+    lines = "".join(blocks("set-up-a-federation.md")).splitlines()
+    return next(line for line in lines if line.startswith(start)).partition("  #")[0].strip()
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def shell(docker: Engine, debian_base: str, open_folder: Callable[[], Path]) -> 
     }
     names = {
         "ghcr.io/our-lab/study": f"{debian_base.partition('/')[0]}/pages --base {debian_base}",
-        "federation.example.org:9092": f"federation.example.org:{port}",
+        "fed.example.org:9092": f"fed.example.org:{port}",
         "docker compose": "docker-compose",
         "/path/to/data": str(data),
     }
@@ -75,23 +81,26 @@ def test_the_pages_commands_run_a_federation(
 ) -> None:
     home = open_folder()
     shell("nbfed new study.ipynb --example breast-cancer", home)
-    build, kits, serve, after = blocks("run-containers.md")
-    shell(build, home)
-    shell("nbfed federation list --folder study-federation", home)
-    shell(kits, home)
+    shell(shown("nbfed build"), home)
+    shell(shown("nbfed federation init"), home)
+    shell(shown("nbfed federation add-site").removesuffix(" hospital-c"), home)
     for site in SITES:
+        shell(shown("nbfed kit").replace("hospital-a", site), home)
         (tmp_path / site).mkdir()
         (home / "study-federation/kits" / f"{site}.zip").rename(tmp_path / site / f"{site}.zip")
     give_away(home / "study-federation")
     server = f"{shell.environment['COMPOSE_PROJECT_NAME']}_server_1"
-    shell(serve, home)
+    shell(shown("docker compose"), home / "study-federation")
     try:
         wait_until_healthy(shell.docker, server, SERVER)
         for place, site in enumerate(SITES, 1):
             take_part(shell, tmp_path / site, site, place)
+        assert "hospital-b" in shell(shown("nbfed federation list"), home)
         assert shell(f"docker wait {server}", home).strip() == "0"
-        leave(shell, tmp_path / SITES[0], home)
-        shell(after, home)
+        keep_receipts(shell, tmp_path / SITES[0] / SITES[0], home / "receipts-of-hospital-a.jsonl")
+        shell("nbfed report study-federation/runs/1", home)
+        shell(shown("nbfed ledger verify"), home)
+        shell(shown("nbfed ledger compare"), home)
     finally:
         shell("docker-compose down", home / "study-federation")
         for site in SITES:
@@ -108,7 +117,7 @@ def free_port() -> int:
 def take_part(shell: Shell, folder: Path, site: str, place: int) -> None:
     """The site's page, up to where the study is over."""
     join, look, *_ = (block.replace("hospital-a", site) for block in blocks("run-a-site.md"))
-    reach = "--add-host federation.example.org:host-gateway --env OMP_NUM_THREADS=1"
+    reach = "--add-host fed.example.org:host-gateway --env OMP_NUM_THREADS=1"
     own = {"NBFED_ENGINE_OPTIONS": reach, "NBFED_SHARE": f"{place}/{len(SITES)}"}
     said = shell(join, folder, **own)
     assert not re.search(r"^no ", said, re.MULTILINE), said
@@ -116,9 +125,8 @@ def take_part(shell: Shell, folder: Path, site: str, place: int) -> None:
     shell(look.replace("sh site stop\n", ""), folder / site)
 
 
-def leave(shell: Shell, folder: Path, home: Path) -> None:
-    """The end of the site's page; its receipts go to the coordinator."""
+def keep_receipts(shell: Shell, kit: Path, path: Path) -> None:
+    """The first command of the end of the site's page."""
     *_, end = blocks("run-a-site.md")
-    keep, _ = end.strip().splitlines()
-    shell(keep, folder / SITES[0])
-    (folder / SITES[0] / "receipts.jsonl").rename(home / "receipts.jsonl")
+    shell(end.splitlines()[0], kit)
+    (kit / "receipts.jsonl").rename(path)
