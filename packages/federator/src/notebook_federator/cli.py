@@ -30,6 +30,15 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     return found
 
 
+def _deadline(context: click.Context, option: click.Parameter, value: str) -> float | None:
+    from .federation.federation_toml import seconds_or_auto
+
+    try:
+        return seconds_or_auto(value if value == "auto" else float(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number of seconds.", context, option) from None
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="notebook-federator", prog_name="nbfed")
 def nbfed() -> None:
@@ -83,8 +92,13 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--strategy", help="fedavg, fedprox:proximal_mu=0.1, fedadam, fedyogi, fedavgm, "
                      "trimmed_mean, median [default: the notebook's]."),
         click.option("--quorum", help="Sites that make a round: 2 or 60% [default: all that are asked]."),
-        click.option("--deadline", type=float, default=1800.0, show_default=True,
-                     help="Seconds a round may take."),
+        click.option("--deadline", default="1800", show_default=True, callback=_deadline,
+                     help="Seconds a round may take; auto: from a few batches at every site."),
+        click.option("--stragglers", type=click.Choice(["drop", "wait", "late"]), default="drop",
+                     show_default=True,
+                     help="Sites that miss the deadline: drop, wait, or take the update in a later round."),
+        click.option("--from", "initial", type=_EXISTING, metavar="MODEL",
+                     help="Begin with this model of an older run [default: the notebook's own]."),
         click.option("--join-deadline", type=float, default=300.0, show_default=True,
                      help="Seconds that sites may take to connect and describe their data."),
         click.option("--seed", type=int, default=0, show_default=True),

@@ -18,7 +18,8 @@ from .federation.federation_folder import FederationFolder, write
 from .federation.federation_settings import FederationSettings, Images, RoundWishes
 from .federation.federation_toml import parse_settings
 from .federation.membership import Membership
-from .federation.settings import RunSettings, checked_name, resolve
+from .federation.resolving import checked_name, resolve
+from .federation.settings import RunSettings
 
 if TYPE_CHECKING:
     from .slicing import Slice

@@ -2,6 +2,7 @@
 
 from .folder import RunFolder, new_run_folder
 from .local import LocalFederation
-from .settings import Member, Options, RunSettings, resolve
+from .resolving import resolve
+from .settings import Member, Options, RunSettings
 
 __all__ = ["LocalFederation", "Member", "Options", "RunFolder", "RunSettings", "new_run_folder", "resolve"]

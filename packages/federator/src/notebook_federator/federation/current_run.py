@@ -13,7 +13,8 @@ from .events import utc_now
 from .federation_folder import FederationFolder
 from .folder import RunFolder
 from .membership import Membership
-from .settings import Member, RunSettings, resolve
+from .resolving import resolve
+from .settings import Member, RunSettings
 
 _INITIAL = "initial.safetensors"
 

@@ -106,6 +106,8 @@ class FederationSettings:
             wire=wishes.wire,
             alone=wishes.alone,
             min_examples=self.policy.min_examples,
+            metrics=self.policy.metrics,
+            max_bytes=self.policy.max_bytes,
             allow_messages=self.policy.allow_messages,
             parameters=self.parameters,
         )

@@ -15,7 +15,8 @@ from ..rounds.quorum import Quorum
 from ..rounds.settings import Stragglers
 from .data_table import contract_from_table
 from .federation_settings import JOIN_DEADLINE, FederationSettings, Images, RoundWishes
-from .settings import Wire, checked_name
+from .resolving import checked_name
+from .settings import Wire
 from .toml_table import Table, parse_table
 
 T = TypeVar("T")

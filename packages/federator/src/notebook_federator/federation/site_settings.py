@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from nbfed_site.contracts import ReleasePolicy
-
 from .folder import RunFolder
-from .settings import Member, RunSettings, read_partition
+from .resolving import read_partition
+from .settings import Member, RunSettings
 
 
 def site_settings(folder: RunFolder, settings: RunSettings, member: Member, address: str) -> dict[str, Any]:
     """The settings file of one site's process, as plain JSON values; a site learns of no other site."""
     own = folder.site(member.name).resolve()
-    policy = ReleasePolicy(min_examples=settings.min_examples, allow_messages=settings.allow_messages)
     return {
         "server": address,
         "name": member.name,
@@ -24,7 +22,7 @@ def site_settings(folder: RunFolder, settings: RunSettings, member: Member, addr
         "data_path": member.data,
         "parameters": dict(settings.parameters),
         "partition": partition(settings, member),
-        "policy": asdict(policy),
+        "policy": asdict(settings.policy),
         "events": 1,
         "wire": settings.wire,
         "threads": settings.threads,
