@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nbfed_site.contracts import RoundInput
 
 from .attendance import Attendance
-from .journal import Journal, record_failure
+from .journal import Journal, receipts, record_failure
 from .port import Event, Failed, Received, Replied, Transport
 from .screening import Screening
 
@@ -73,5 +73,5 @@ class Late:
             self.journal.record("late", site=site, round=task.round)
         self.under_way.clear()
         for reply in self.collect():
-            self.journal.record("late", site=reply.site, round=reply.output.round)
+            self.journal.record("late", site=reply.site, round=reply.output.round, receipts=receipts(reply))
             self.transport.discard(reply)
