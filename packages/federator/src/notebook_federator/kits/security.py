@@ -71,10 +71,12 @@ def _as_whom(container: SiteContainer) -> Section:
     data = f"Your data folder (`{DATA}`) and this kit (`{KIT}`) are mounted read-only."
     if not container.image.reads_data:
         data = f"The notebook reads no folder of yours. This kit (`{KIT}`) is mounted read-only."
+    gpu = " It sees the machine's NVIDIA devices." if container.image.gpu else ""
     return Section("As whom, and how closed", (
         ("User", f"The one who starts it; `{USER}` where that is root."),
         ("Closed", f"Root file system read-only, all capabilities dropped, no new privileges, at most "
-         f"{PROCESSES} processes, the engine's own system call filter."),
+         f"{PROCESSES} processes, the engine's own system call filter.{gpu} Where SELinux is enforced, the "
+         "script leaves your data's labels as they are, and so runs this container without one."),
         ("Files", f"{data} Only `{SCRATCH}` can be written: the volume `{container.name}`."),
     ))  # fmt: skip
 
@@ -98,7 +100,11 @@ def _network(container: SiteContainer) -> Section:
 def _what_leaves(container: SiteContainer) -> Section:
     policy = container.kit.policy
     size = f", at most {policy.max_bytes:,} bytes" if policy.max_bytes is not None else ""
-    message = "with their message text" if policy.allow_messages else "without their message text"
+    message = "without their message text"
+    if policy.allow_messages:
+        message = (
+            "and the message text, which can quote data, only if you start the site with `--allow-messages`"
+        )
     return Section("What leaves", (
         ("Model", f"The model's arrays after training here{size}."),
         ("Scores", f"{', '.join(policy.metrics)}; counts of right and wrong answers per class."),
@@ -114,7 +120,7 @@ def _what_stays(container: SiteContainer) -> Section:
         ("Data", "Samples, images, table rows, identifiers, file names, the answer for any single sample."),
         ("Held back", f"Whatever rests on fewer than {few} samples, any score not named above, numbers that "
          "are not finite, arrays that the model does not have."),
-        ("Stricter", "You may ask for more samples, or hold messages back; the server cannot ask for fewer."),
+        ("Stricter", "`sh site up ... --min-examples N` asks for more samples. Nobody can ask for fewer."),
         ("To weigh", "A model is made from the data, and its numbers may hold traces of them. No noise is "
          "added (no differential privacy)."),
     ))  # fmt: skip
