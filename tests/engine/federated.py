@@ -39,7 +39,7 @@ from notebook_federator.federation.federation_settings import FederationSettings
 from .mutual import call, client_context, free_port, signing_request
 
 SLICE = "sha256:" + "c" * 64
-SECONDS = 60.0
+SECONDS = 180.0
 MANIFEST = Manifest(
     notebook="study.ipynb",
     notebook_digest="sha256:" + "d" * 64,
@@ -147,7 +147,7 @@ class Server:
         return self
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=180, check=False)
 
     def events(self) -> list[dict[str, Any]]:
         lines = self.log.splitlines(keepends=True) if (self.federation.path / "log.txt").exists() else []

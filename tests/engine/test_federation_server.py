@@ -177,7 +177,7 @@ def test_a_site_that_is_removed_in_mid_round(study: Any, sites: Any) -> None:
     found = sites(server, "a", "b", "c", may_train=False)
     for site in found.values():
         assert site.began.wait(60)
-    federating.remove_site(server.federation, "c", "the contract ended", NOW)
+    assert server.call("remove-site", "--site", "c", "--reason", "the contract ended").returncode == 0
     await_that(lambda: server.site("c")["stage"] == "removed")
     assert server.site("c")["cause"] == "the contract ended"
     for site in found.values():
@@ -192,7 +192,7 @@ def test_pause_resume_stop(study: Any, sites: Any) -> None:
     server = study(rounds=200)
     sites(server, "a", "b")
     server.until("round_finished", round=1)
-    federating.order(server.federation, "pause", NOW)
+    assert server.call("pause").stdout == "No new round begins.\n"
     server.until("paused")
     assert server.status()["run"]["state"] == "paused"
     federating.order(server.federation, "resume", NOW)
@@ -229,7 +229,7 @@ def test_data_that_does_not_fit_waits_until_it_is_waived(study: Any, sites: Any,
     site.start()
     await_that(lambda: "3 samples" in server.site("a")["cause"])
     assert server.site("a")["stage"] == "image verified"
-    federating.waive(server.federation, "a", "agreed with the clinic", NOW)
+    assert server.call("waive", "--site", "a", "--reason", "agreed with the clinic").returncode == 0
     assert server.end() == 0, server.log
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from nbfed_site.contracts import DataContract, FederationUnreadable, ReleasePolicy
-from notebook_federator import settings_editing
+from notebook_federator.federation import settings_editing
 from notebook_federator.federation.federation_settings import RoundWishes, plain
 from notebook_federator.federation.federation_toml import parse_settings, read_settings
 from small_study import SETTINGS

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbfed_site.contracts import Manifest, ReleasePolicy, SettingsInvalid
 
-from . import api, image_record, settings_editing
+from . import api, image_record
 from .drafting import draft_contract
+from .federation import settings_editing
+from .federation.decisions import Changed, add_sites, order, remove_site, waive
 from .federation.edits import settled
 from .federation.federation_folder import FederationFolder, write
 from .federation.federation_settings import FederationSettings, Images, RoundWishes
 from .federation.federation_toml import parse_settings
 from .federation.membership import Membership
-from .federation.resolving import checked_name, resolve
+from .federation.resolving import resolve
 from .federation.settings import RunSettings
 
 if TYPE_CHECKING:
     from .slicing import Slice
 
+__all__ = ["Changed", "add_sites", "begin", "order", "remove_site", "renew", "waive"]
+
 _MANY = 1000  # more sites than any quorum asks for
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What a command did.
-
-    Attributes:
-        done: one sentence for each change; of what was so already, too.
-        notes: what the coordinator should look at. upcoming: the command to give next, if any.
-    """
-
-    folder: FederationFolder
-    membership: Membership
-    done: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    upcoming: str = ""
 
 
 def begin(
@@ -142,80 +130,6 @@ def _compose(folder: FederationFolder, settings: FederationSettings) -> None:
     owner = folder.path.stat()
     for name, data in server_compose(settings, owner.st_uid, owner.st_gid).items():
         write(folder.path / name, data)
-
-
-def add_sites(folder: FederationFolder, names: Sequence[str], now: datetime) -> Changed:
-    """Make sites members; those that are stay what they are.
-
-    Raises:
-        SettingsInvalid: a name cannot be one.
-    """
-    settings = folder.settings()
-    new = [checked_name(name) for name in dict.fromkeys(names) if name not in settings.sites]
-    settings_editing.change(folder.settings_file, sites=(*settings.sites, *new))
-    _, membership = settled(folder, now)
-    said = [f"{name} is a member now." if name in new else f"{name} is a member already." for name in names]
-    without = [site.name for site in membership.members if not site.kit]
-    upcoming = f"nbfed kit {without[0]}" if without else ""
-    return Changed(folder, membership, tuple(said), upcoming=upcoming)
-
-
-def remove_site(folder: FederationFolder, name: str, reason: str, now: datetime) -> Changed:
-    """Take a site out; what it contributed stays in models and records.
-
-    Raises:
-        SettingsInvalid: there never was such a site.
-    """
-    settings, before = settled(folder, now)
-    if name in before.sites and before.member(name) is None:
-        return Changed(folder, before, (f"{name} was removed already.",))
-    _member(before, name)
-    left = tuple(site for site in settings.sites if site != name)
-    settings_editing.change(folder.settings_file, sites=left)
-    _, membership = settled(folder, now, {name: reason})
-    return Changed(folder, membership, (f"{name} is no member any more.",))
-
-
-def waive(folder: FederationFolder, name: str, reason: str, now: datetime) -> Changed:
-    """Take a site's data as they are, although they miss the data contract.
-
-    Raises:
-        SettingsInvalid: there is no such member.
-    """
-    _, before = settled(folder, now)
-    if _member(before, name).waived == reason:
-        return Changed(folder, before, (f"{name} is waived already.",))
-    return _recorded(
-        folder, before, f"{name} is taken with its data as they are.", "waived", site=name, reason=reason
-    )
-
-
-def _member(membership: Membership, name: str) -> Any:
-    found = membership.member(name)
-    if found is None:
-        known = ", ".join(site.name for site in membership.members) or "none yet"
-        raise SettingsInvalid(f"{name} is not a site of this federation.", hint=f"Its sites: {known}.")
-    return found
-
-
-def order(folder: FederationFolder, what: str, now: datetime) -> Changed:
-    """Have the server ``pause``, ``resume`` or ``stop`` its run; it hears of it within a second."""
-    _, before = settled(folder, now)
-    held = before.paused or before.stopped
-    is_so = {"pause": before.paused, "resume": not held, "stop": before.stopped}[what]
-    state = {
-        "pause": "No new round begins.",
-        "resume": "Rounds go on.",
-        "stop": "The run ends; its finished rounds are kept.",
-    }[what]
-    if is_so:
-        return Changed(folder, before, (f"{state} That was so already.",))
-    return _recorded(folder, before, state, "ordered", order=what)
-
-
-def _recorded(folder: FederationFolder, before: Membership, said: str, kind: str, **body: str) -> Changed:
-    with folder.open_ledger() as ledger:
-        return Changed(folder, before.after(ledger.append(kind, **body)), (said,))
 
 
 def renew(folder: FederationFolder, notebook: Path, images: Path | None, now: datetime) -> Changed:

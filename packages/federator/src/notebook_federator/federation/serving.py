@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from nbfed_site.contracts import CannotConnect, StorageFull
 from nbfed_site.options import Parser, answer, folder
@@ -17,6 +19,7 @@ from nbfed_site.scratch import Health, Scratch
 
 from ..ledger import Ledger
 from ..rounds.orders import StopAsked
+from . import decisions
 from .asking import ask_status
 from .current_run import Wish, is_finished, open_run, pick_run
 from .edits import settled
@@ -27,6 +30,11 @@ from .server import Door, end_on_signals, serve
 from .status_table import status_table
 from .telling import Teller
 
+_ORDERS = {
+    "pause": "begin no new round",
+    "resume": "go on with the rounds",
+    "stop": "end the run; finished rounds are kept",
+}
 _SCRATCH, _HOST, _PORT = "/scratch", "0.0.0.0", 9092
 
 
@@ -46,16 +54,48 @@ def command_line() -> Parser:
     status = commands.add_parser("status", help="where each site stands")
     healthy = commands.add_parser("healthy", help="whether the server answers; for the container engine")
     for command, run in ((serving, _serve), (status, _status), (healthy, _healthy)):
-        command.set_defaults(run=run)
-        command.output_format()
-        about = f"the federation's folder, which is all that is written [NBFED_SCRATCH; {_SCRATCH}]"
-        default = os.environ.get("NBFED_SCRATCH") or _SCRATCH
-        command.add_argument("folder", nargs="?", type=folder, default=folder(default), help=about)
+        _add_common(command, run)
+    _add_decisions(commands)
     serving.option("--host", "address to listen on", "NBFED_HOST", _HOST)
     serving.option("--port", "port to listen on", "NBFED_PORT", _PORT, type=int)
     serving.switch("--new-run", "begin the next run; the one before has to be over")
     serving.option("--from", "model to begin it from, as safetensors", type=folder, dest="initial")
     return parser
+
+
+def _add_common(command: Parser, run: Callable[[Namespace], int], **more: Any) -> None:
+    command.set_defaults(run=run, **more)
+    command.output_format()
+    about = f"the federation's folder, which is all that is written [NBFED_SCRATCH; {_SCRATCH}]"
+    default = folder(os.environ.get("NBFED_SCRATCH") or _SCRATCH)
+    command.add_argument("folder", nargs="?", type=folder, default=default, help=about)
+
+
+def _add_decisions(commands: Any) -> None:
+    """What a coordinator decides, where only the server's container is at hand."""
+    for what, about in _ORDERS.items():
+        _add_common(commands.add_parser(what, help=about), _order)
+    for what, about, act in (
+        ("waive", "take a site's data as they are", decisions.waive),
+        ("remove-site", "take a site out of the federation", decisions.remove_site),
+    ):
+        command = commands.add_parser(what, help=about)
+        command.add_argument("--site", required=True, help="its name")
+        command.add_argument("--reason", required=True, help="why; stands in the ledger")
+        _add_common(command, _about_site, act=act)
+
+
+def _order(options: Namespace) -> int:
+    return _decided(options, decisions.order(FederationFolder(options.folder), options.command, _now()))
+
+
+def _about_site(options: Namespace) -> int:
+    federation = FederationFolder(options.folder)
+    return _decided(options, options.act(federation, options.site, options.reason, _now()))
+
+
+def _decided(options: Namespace, changed: decisions.Changed) -> int:
+    return answer(options.format, "\n".join(changed.done), {"done": list(changed.done)})
 
 
 def _serve(options: Namespace) -> int:
@@ -86,7 +126,7 @@ def serve_federation(federation: FederationFolder, door: Door, wish: Wish, as_js
 def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bool) -> int:
     with federation.open_ledger() as ledger:
         ledger.verify(federation.public_key.read_text())
-    _, membership = settled(federation, datetime.now(UTC))
+    _, membership = settled(federation, _now())
     number = pick_run(membership, wish)
     if number is None:
         newest = max(membership.runs)
@@ -130,6 +170,10 @@ def _healthy(options: Namespace) -> int:
     except CannotConnect as error:
         reason = error.what
     return answer(options.format, reason or "listening", {"reason": reason}, int(bool(reason)))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
-import tomli_w
 from nbfed_site.contracts import FederationUnreadable
 
-from .federation.federation_folder import write
-from .federation.federation_settings import FederationSettings, Images, plain
-from .federation.federation_toml import parse_settings
+from .federation_folder import write
+from .federation_settings import FederationSettings, Images, plain
+from .federation_toml import parse_settings
 
 _SITES = re.compile(r"^sites\s*=\s*\[[^\]]*\]", re.MULTILINE)
 
 
 def text_of(settings: FederationSettings) -> str:
     """A new ``federation.toml``."""
+    import tomli_w  # not in a server image, which only changes what there is
+
     head = "# A federation's settings. Edit what you like: every change is recorded in the ledger when a\n"
     head += "# command of `nbfed federation` runs, or the server starts.\n\n"
     return head + tomli_w.dumps(plain(settings))
@@ -39,12 +41,17 @@ def change(path: Path, **fields: object) -> FederationSettings:
 
 def _edited(text: str, path: Path, before: FederationSettings, after: FederationSettings) -> str:
     """The text with the new values put in place of the old; written anew where that does not do."""
-    sites = tomli_w.dumps({"sites": list(after.sites)}).rstrip()
+    sites = _line("sites", list(after.sites))
     found = _SITES.sub(lambda match: sites, text, count=1)
     for field in dataclasses.fields(Images):
-        old, new = (tomli_w.dumps({field.name: getattr(item.images, field.name)}) for item in (before, after))
-        found = found.replace(old.rstrip(), new.rstrip(), 1)
+        old, new = (_line(field.name, getattr(item.images, field.name)) for item in (before, after))
+        found = found.replace(old, new, 1)
     try:
         return found if parse_settings(found, path) == after else text_of(after)
     except FederationUnreadable:
         return text_of(after)
+
+
+def _line(name: str, value: object) -> str:
+    """``NAME = VALUE``; texts, lists of texts, and booleans are written in TOML as in JSON."""
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}"
