@@ -1,7 +1,5 @@
 """The two images' programs as processes of this machine, each as an unprivileged user where root allows."""
 
-import datetime
-import ipaddress
 import json
 import os
 import shutil
@@ -12,13 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 SITE = ["-m", "nbfed_site"]
-SERVER = ["-m", "notebook_federator.federation.serving"]
 USER = 61_713  # in no passwd file
 
 
@@ -104,34 +96,3 @@ class Container:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-
-
-def certificates(folder: Path, valid_days: float = 30, name: str = "127.0.0.1") -> dict[str, Path]:
-    """An authority (``ca``) and a server's ``certificate`` and ``key`` for ``name``, as PEM files."""
-    now = datetime.datetime.now(datetime.UTC)
-    begin, end = now - datetime.timedelta(days=60), now + datetime.timedelta(days=valid_days)
-    pairs = {role: ec.generate_private_key(ec.SECP256R1()) for role in ("authority", "server")}
-    names = {role: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)]) for role in pairs}
-    paths = {part: folder / f"{part}.pem" for part in ("ca", "certificate", "key")}
-    for role, path in (("authority", paths["ca"]), ("server", paths["certificate"])):
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(names[role])
-            .issuer_name(names["authority"])
-            .public_key(pairs[role].public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(begin)
-            .not_valid_after(end)
-            .add_extension(x509.BasicConstraints(ca=role == "authority", path_length=None), True)
-        )
-        if role == "server":
-            address = x509.IPAddress(ipaddress.ip_address(name))
-            made = made.add_extension(x509.SubjectAlternativeName([address]), False)
-        signed = made.sign(pairs["authority"], hashes.SHA256())
-        path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    paths["key"].write_bytes(
-        pairs["server"].private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return paths
