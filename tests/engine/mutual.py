@@ -109,6 +109,7 @@ class Served:
     """A transport behind mutual TLS, in front of members that come and go."""
 
     office: Office
+    host: str = "127.0.0.1"
     limits: Limits = field(default_factory=Limits)
     pages: Mapping[str, Page] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class Served:
             pages=self.pages,
         )
         self.transport = FlowerTransport(
-            "127.0.0.1",
+            self.host,
             0,
             {},
             self.office.folder / "spool",

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.proto import fleet_pb2
-from nbfed_site.contracts import CannotConnect, RoundInput, SiteState, VersionSkew
+from nbfed_site.contracts import CannotConnect, RoundInput, SettingsInvalid, SiteState, VersionSkew
 from nbfed_site.link import generate_key
 from nbfed_site.link.refusals import Unreachable
 from notebook_federator.rounds.entrance import HEAD_BYTES, Limits
+from notebook_federator.rounds.flower import FlowerTransport
 from notebook_federator.rounds.mutual_tls import Page
 from notebook_federator.rounds.port import Failed, Joined, Lost, Progressed, Received, Replied
 
@@ -98,6 +99,16 @@ def test_certificates_of_others_and_of_other_days_are_refused(make: Make, tmp_pa
     told = {reason for _, reason, _ in served.turned_away}
     assert told & {"unable to get local issuer certificate", "self-signed certificate in certificate chain"}
     assert {"certificate has expired", "certificate is not yet valid"} <= told
+
+
+def test_without_certificates_only_this_machine_is_served(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="its own machine alone"):
+        FlowerTransport("0.0.0.0", 0, {}, tmp_path / "spool")
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on(tmp_path: Path) -> None:
+    with pytest.raises(CannotConnect, match="cannot be listened on"):
+        Served(Office(tmp_path), host="203.0.113.1")
 
 
 def test_old_tls_is_not_spoken(make: Make) -> None:

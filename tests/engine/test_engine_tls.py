@@ -1,54 +1,22 @@
 """The same over TLS, with a certificate of the federation's own authority, and through a proxy."""
 
-import datetime
-import ipaddress
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from nbfed_site.contracts import CannotConnect, RoundInput, RoundOutput, SiteFailure
-from nbfed_site.link import LinkSettings, generate_key, run
+from nbfed_site.contracts import CannotConnect, CertificateRefused, RoundInput, RoundOutput, SiteFailure
+from nbfed_site.link import LinkSettings, run
 from nbfed_site.link.pack import CHUNK_BYTES
-from notebook_federator.rounds.flower import FlowerTransport, ServerCertificate
+from notebook_federator.rounds.flower import FlowerTransport
 from notebook_federator.rounds.port import Joined, Replied
 
+from .mutual import SLICE, Office, Served
+
 MODEL = {"w": np.random.default_rng(8).standard_normal(CHUNK_BYTES // 4 + 99).astype(np.float32)}
-
-
-def certificate(folder: Path) -> ServerCertificate:
-    """A self-signed certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = ServerCertificate(folder / "server.crt", folder / "server.key")
-    paths.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return paths
 
 
 def echo(task: RoundInput) -> RoundOutput:
@@ -61,11 +29,18 @@ def describe(error: BaseException) -> SiteFailure:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Any:
-    paths = certificate(tmp_path)
-    keys = {"a": generate_key(tmp_path / "a.pem")}
-    transport = FlowerTransport("127.0.0.1", 0, keys, tmp_path / "spool", tls=paths)
-    yield transport, LinkSettings(transport.address, "a", tmp_path / "a.pem", paths.certificate)
-    transport.close()
+    office = Office(tmp_path / "office")
+    made = Served(office)
+    made.transport.admit("a", office.site("a"))
+    yield made.transport, settings_of(office, made.address)
+    made.transport.close()
+
+
+def settings_of(office: Office, address: str) -> LinkSettings:
+    authority, own, key = (
+        office.file(name, kind) for name, kind in (("authority", ".pem"), ("a", ".pem"), ("a", ".key"))
+    )
+    return LinkSettings(f"https://{address}", "a", key, authority, own, slice_digest=SLICE)
 
 
 def round_trip(transport: FlowerTransport, settings: LinkSettings) -> None:
@@ -88,18 +63,18 @@ def test_a_round_over_tls(served: Any) -> None:
 
 def test_a_server_with_another_certificate_is_not_spoken_to(served: Any, tmp_path: Path) -> None:
     transport, settings = served
-    (tmp_path / "other").mkdir()
-    other = certificate(tmp_path / "other").certificate
+    other = Office(tmp_path / "other").file("authority", ".pem")
     told: list[Any] = []
-    strict = LinkSettings(settings.server, "a", settings.key_path, other, give_up_seconds=0.3)
-    with pytest.raises(CannotConnect, match="certificate is not accepted: self-signed"):
+    strict = replace(settings, root_certificates=other, give_up_seconds=0.3)
+    with pytest.raises(CertificateRefused, match="server's certificate is not accepted"):
         run(strict, echo, threading.Event(), lambda *event: told.append(event), describe)
     assert not list(transport.events(0.2))
 
 
 def test_plain_http_to_a_tls_port_says_why(served: Any) -> None:
     _, settings = served
-    plain = LinkSettings(settings.server, "a", settings.key_path, give_up_seconds=0.3)
+    address = settings.server.removeprefix("https://")
+    plain = LinkSettings(address, "a", settings.key_path, give_up_seconds=0.3)
     with pytest.raises(CannotConnect, match="out of reach"):
         run(plain, echo, threading.Event(), lambda *event: None, describe)
 

@@ -35,12 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where the server listens; ``certificate`` and its ``key`` are PEM files, None for plain HTTP."""
+    """Where the server listens."""
 
     host: str
     port: int
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 @dataclass(slots=True)
@@ -138,18 +136,16 @@ class FixedVenue:
         return Orders(tuple(sorted(keys)), keys=keys)
 
     def listen(self, run: RunFolder, settings: RunSettings) -> FlowerTransport:
-        """Open the port, without client certificates."""
-        from ..rounds.flower import FlowerTransport, ServerCertificate
+        """Open the port, for this machine alone."""
+        from ..rounds.flower import FlowerTransport
 
-        door = self.door
         return FlowerTransport(
-            host=door.host,
-            port=door.port,
+            host=self.door.host,
+            port=self.door.port,
             site_keys=self.keys,
             folder=run.server / "spool",
             wire=settings.wire,
             heartbeat_seconds=settings.heartbeat,
-            tls=ServerCertificate(door.certificate, door.key) if door.certificate and door.key else None,
         )
 
 

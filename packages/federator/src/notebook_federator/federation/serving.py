@@ -140,7 +140,7 @@ def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bo
     code = 0
     if not is_finished(run):
         with run.events.open("ab") as log:
-            tell = Teller(log, Health(Scratch(federation.server).health), True, as_json)
+            tell = Teller(log, Health(Scratch(federation.server).health), as_json)
             hosting = Hosting(federation, number, door, tell)
             code = serve(run, settings, hosting)
             hosting.follower.close()

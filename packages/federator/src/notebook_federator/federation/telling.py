@@ -32,7 +32,6 @@ class Teller:
 
     log: BinaryIO
     health: Health
-    tls: bool
     as_json: bool
     view: RunView = field(default_factory=RunView)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,7 +41,7 @@ class Teller:
         full = {**event, "source": "server"}
         with self._lock:
             if event["event"] in ("listening", "stopped", "finished"):  # known before anybody is told
-                self.health.write(event["event"], address=event.get("address", ""), tls=self.tls)
+                self.health.write(event["event"], address=event.get("address", ""))
             self.log.write(canonical_json(full) + b"\n")
             self.log.flush()
             if self.as_json:

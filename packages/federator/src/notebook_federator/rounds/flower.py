@@ -41,20 +41,7 @@ _PULSE_SECONDS = 0.5
 _STOP_SECONDS = 2.0
 _KEEP_ALIVE_SECONDS = 75
 _HASH_THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCertificate:
-    """PEM files with the server's certificate chain and its private key."""
-
-    certificate: Path
-    key: Path
-
-    def context(self) -> ssl.SSLContext:
-        """TLS that asks for no client certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, self.key)
-        return context
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +67,6 @@ class FlowerTransport:
         *,
         wire: Wire = "fp32",
         heartbeat_seconds: float = 5.0,
-        tls: ServerCertificate | None = None,
         mutual: MutualTls | None = None,
         observe: Callable[[Event], None] = lambda event: None,
         turned_away: Callable[[str, str, int], None] = lambda address, reason, count: None,
@@ -94,16 +80,16 @@ class FlowerTransport:
             folder: for array bytes under way; emptied at the start and removed at the end.
             wire: precision of float32 arrays on their way to the sites.
             heartbeat_seconds: as the sites have it; a site silent for four of these is lost.
-            mutual: certificates on both sides; None for sites on this machine, or behind ``tls`` alone.
+            mutual: certificates on both sides; None for plain HTTP, which only loopback addresses serve.
             observe: told every event at once, from the server's threads.
             turned_away: told the address, the reason and the number of connections that TLS refused.
 
         Raises:
             PortInUse: the port is taken.
             CannotConnect: there is no such address.
-            SettingsInvalid: the certificate cannot be used.
+            SettingsInvalid: the certificate cannot be used, or there is none for others than this machine.
         """
-        context = _context(mutual or tls)
+        context = _context(host, mutual)
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
@@ -258,14 +244,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotConnect(f"The address cannot be listened on: {error}", where=where) from error
 
 
-def _context(door: MutualTls | ServerCertificate | None) -> ssl.SSLContext | None:
-    if door is None:
+def _context(host: str, mutual: MutualTls | None) -> ssl.SSLContext | None:
+    if mutual is None:
+        if host not in _LOOPBACK:
+            what = "Without certificates a server serves its own machine alone."
+            raise SettingsInvalid(what, where=host, hint="Serve a federation's folder: nbfed serve")
         return None
     try:
-        return door.context()
+        return mutual.context()
     except OSError as error:
         what = f"Certificate and key cannot be used: {error}."
-        raise SettingsInvalid(what, where=f"{door.certificate}, {door.key}") from error
+        raise SettingsInvalid(what, where=f"{mutual.certificate}, {mutual.key}") from error
 
 
 def _configuration(app: FleetApp) -> uvicorn.Config:
