@@ -1,6 +1,8 @@
 """Receipts: chained, durable, and any change is found."""
 
 import json
+import resource
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,6 +108,21 @@ def test_a_receipt_that_cannot_be_written_is_an_error(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StorageFull):
         receipts.record("received", TASK, None, {})
+
+
+def test_what_a_full_disk_cut_off_does_not_spoil_later_entries(path: Path) -> None:
+    receipts = Receipts(path, now)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+    try:
+        with pytest.raises(StorageFull):
+            receipts.record("released", TASK, None, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    receipts.record("refused", TASK, None, {})
+    assert [entry.event for entry in read_receipts(path)] == ["received", "released", "refused", "refused"]
 
 
 def test_the_digest_tells_names_shapes_dtypes_values_and_order_apart() -> None:

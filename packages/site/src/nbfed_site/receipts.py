@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -78,12 +79,15 @@ class Receipts:
         receipt = Receipt(sequence, at, event, *about, dict(details), previous, "")
         receipt = replace(receipt, hash=_hash(receipt))
         receipt = replace(receipt, signature=self._sign(receipt.hash))
+        whole = self._path.stat().st_size
         try:
             with self._path.open("ab") as file:
                 file.write(canonical_json(asdict(receipt)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                os.truncate(self._path, whole)  # half an entry would spoil all that follow
             raise StorageFull("The site's receipt could not be written.", hint="Free disk space.") from error
         self._last = receipt
         return receipt

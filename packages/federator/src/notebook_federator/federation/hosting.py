@@ -39,6 +39,7 @@ class Hosting:
     number: int
     door: Door
     tell: Callable[[Event], None]
+    patient: bool = True
     live: Live = field(init=False)
     follower: Follower = field(init=False)
     _transport: FlowerTransport | None = None

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -58,7 +58,15 @@ class Reporter:
 
 
 class Venue(Protocol):
-    """Where, and with whom, a run is conducted."""
+    """Where, and with whom, a run is conducted.
+
+    Attributes:
+        patient: people look after its sites, which wait for a server that ended with an error, and are
+            waited for where they fail before round 1.
+    """
+
+    @property
+    def patient(self) -> bool: ...
 
     def happened(self, event: Event) -> None:
         """Take in an event of the run; it is shown to people."""
@@ -103,12 +111,15 @@ def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Repor
         )
         reporter.tell("listening", address=transport.address)
         wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
-        loop_settings = settings.for_rounds(strategy.task_config(), wishes)
+        loop_settings = replace(settings.for_rounds(strategy.task_config(), wishes), patient=venue.patient)
         store = ModelStore(folder.models)
         seen = newest_receipts(entry.body for entry in reporter.ledger.entries())
         Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders, seen).go()
     except StopAsked:
         over = venue.orders().stopped
+        raise
+    except Exception:
+        over = not venue.patient
         raise
     finally:
         transport.close(over)
@@ -121,6 +132,7 @@ class FixedVenue:
     door: Door
     keys: Mapping[str, bytes]
     happened: Callable[[Event], None]
+    patient: bool = False
 
     def ledger(self, run: RunFolder) -> Ledger:
         """The run's ledger, unsigned."""
