@@ -6,7 +6,7 @@ EXTRAS := examples,dev,docs
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench docs end-to-end clean
+.PHONY: demo test check bench docs end-to-end faults clean
 
 $(VENV)/.ready: constraints.txt packages/site/pyproject.toml packages/federator/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -28,6 +28,9 @@ test: $(VENV)/.ready  ## Unit, property and process tests.
 
 end-to-end: $(VENV)/.ready  ## Whole runs of real processes, faults, and the report in a real browser.
 	$(BIN)/pytest -m end_to_end
+
+faults: $(VENV)/.ready  ## The whole fault matrix, as a table; as root, for small disks; takes about 20 minutes.
+	$(BIN)/python -m tests.lab.matrix
 
 check: $(VENV)/.ready  ## Style, types, import directions, duplicates.
 	$(BIN)/ruff check .

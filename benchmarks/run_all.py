@@ -14,6 +14,7 @@ RUNS = (
     ["wire.py"],
     ["gain.py"],
     ["images.py"],
+    ["fifty.py"],
     ["engine.py", "--megabytes", "0", "--sites", "3", "--rounds", "5", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "3", "--rounds", "3", "--stock"],
     ["engine.py", "--megabytes", "100", "--sites", "8", "--rounds", "3"],
