@@ -62,11 +62,17 @@ class Narrator:
         """Tell one event; a reader that is gone is no error."""
         self._round = fields.get("round", self._round)
         known = event in _SENTENCES and (event != "progress" or fields["phase"] == "train")
-        text = _SENTENCES[event].format_map({"round": self._round, **fields}) if known else ""
+        spoken = {name: _spoken(value) for name, value in {"round": self._round, **fields}.items()}
+        text = _SENTENCES[event].format_map(spoken) if known else ""
         if text and text != self._last:
             self._last = text
             with suppress(OSError):
                 print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}  {text}", file=self._out, flush=True)
+
+
+def _spoken(value: Any) -> Any:
+    """Counts by name as words: ``train 85, test 171``."""
+    return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
 
 
 class Standing:

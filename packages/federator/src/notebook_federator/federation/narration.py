@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .events import Event
+from .status_table import span
 
 
 @dataclass(slots=True)
@@ -151,8 +152,8 @@ def _late(view: RunView, event: Event) -> str:
 def _waiting(view: RunView, event: Event) -> str:
     why = event.get("why", {})
     who = ", ".join(f"{site} ({why[site]})" if site in why else site for site in event["sites"])
-    deadline = event["seconds_left"]
-    return f"waiting for {who}: the quorum is {event['quorum']}, the deadline is in {deadline:.0f} s"
+    left = span(event["seconds_left"])
+    return f"waiting for {who}: the quorum is {event['quorum']}, the deadline is in {left}"
 
 
 def _alone(view: RunView, event: Event) -> str:
