@@ -1,5 +1,6 @@
 """Four hosts with addresses of their own: what is on the wire, and whether a poor line changes anything."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ def possible() -> None:
         pytest.skip(reason)
 
 
-def run(bench: Bench, folder: Path, network: Network, seconds: float = 60) -> Iterator[Laboratory]:
+@contextlib.contextmanager
+def finished(bench: Bench, folder: Path, network: Network, seconds: float = 60) -> Iterator[Laboratory]:
+    """A run that came to its end on these hosts, and was sound."""
     wishes = {"deadline": 200.0}
     with laboratory(folder, bench.workshop, bench.nursery, wishes=wishes, network=network) as lab:
         lab.start()
@@ -41,7 +44,7 @@ def test_on_the_wire_are_tls_connections_to_the_servers_port_and_nothing_else(
         pytest.skip("no tcpdump here (Debian: apt-get install tcpdump)")
     with Network(NAMES) as network:
         captures = {name: network.capture(name, tmp_path / f"{name}.pcap") for name in ("server", "b")}
-        for lab in run(bench, tmp_path / "lab", network):
+        with finished(bench, tmp_path / "lab", network) as lab:
             assert lab.model() == bench.model
             for capture in captures.values():
                 capture.terminate()
@@ -80,5 +83,5 @@ def check_unreadable(said: list[Packet], model: Path) -> None:
 def test_a_poor_line_changes_nothing_but_the_time(bench: Bench, tmp_path: Path) -> None:
     poor = Line(delay=0.05, loss=0.01, mbit=20)
     with Network(NAMES, dict.fromkeys("abc", poor)) as network:
-        for lab in run(bench, tmp_path / "lab", network, seconds=200):
+        with finished(bench, tmp_path / "lab", network, seconds=200) as lab:
             assert lab.model() == bench.model
