@@ -82,6 +82,8 @@ def check_unreadable(said: list[Packet], model: Path) -> None:
 
 def test_a_poor_line_changes_nothing_but_the_time(bench: Bench, tmp_path: Path) -> None:
     poor = Line(delay=0.05, loss=0.01, mbit=20)
-    with Network(NAMES, dict.fromkeys("abc", poor)) as network:
-        with finished(bench, tmp_path / "lab", network, seconds=200) as lab:
-            assert lab.model() == bench.model
+    with (
+        Network(NAMES, dict.fromkeys("abc", poor)) as network,
+        finished(bench, tmp_path / "lab", network, seconds=200) as lab,
+    ):
+        assert lab.model() == bench.model
