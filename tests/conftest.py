@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("nbfed", deadline=None)  # how long a case takes says nothing here
+hypothesis.settings.load_profile("nbfed")
 
 
 @pytest.fixture
