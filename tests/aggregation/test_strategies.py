@@ -104,7 +104,7 @@ def assert_close(result: Model, expected: Model, current: Model, atol: float) ->
 
 @pytest.mark.parametrize("name", SETTINGS)
 @given(case=rounds_of())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_matches_a_float64_reference(name: str, case: tuple[Model, Updates]) -> None:
     current, updates = case
     expected = reference(name, current, updates)
@@ -112,7 +112,7 @@ def test_matches_a_float64_reference(name: str, case: tuple[Model, Updates]) -> 
 
 
 @given(case=rounds_of(), momentum=st.floats(0, 0.99), rate=st.floats(0.01, 2))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_fedavgm_over_two_rounds(case: tuple[Model, Updates], momentum: float, rate: float) -> None:
     current, updates = case
     current = {name: array.astype(np.float64) for name, array in current.items()}
@@ -133,7 +133,7 @@ def test_fedavgm_over_two_rounds(case: tuple[Model, Updates], momentum: float, r
 
 @pytest.mark.parametrize("name", SETTINGS)
 @given(case=rounds_of(least=2), data=st.data())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_order_of_sites_does_not_matter(name: str, case: tuple[Model, Updates], data: st.DataObject) -> None:
     current, updates = case
     first = run(name, current, updates)
@@ -147,7 +147,7 @@ def test_order_of_sites_does_not_matter(name: str, case: tuple[Model, Updates], 
 
 @pytest.mark.parametrize("name", ["fedavg", "fedprox", "fedavgm", "median", "trimmed_mean"])
 @given(case=rounds_of(), weights=st.lists(st.integers(1, 10**12), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_equal_updates_come_back_bit_for_bit(
     name: str, case: tuple[Model, Updates], weights: list[int]
 ) -> None:
@@ -159,7 +159,7 @@ def test_equal_updates_come_back_bit_for_bit(
 
 
 @given(model=model_of("float64"), weight=st.integers(1, 10**15))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_single_site_gets_its_own_model_back(model: Model, weight: int) -> None:
     result = run("fedavg", {name: np.zeros_like(array) for name, array in model.items()}, [(model, weight)])
     assert {name: array.tobytes() for name, array in result.items()} == {

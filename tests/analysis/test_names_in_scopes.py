@@ -96,7 +96,7 @@ def expected(table: symtable.SymbolTable) -> set[str]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(functions())
 def test_deferred_names_are_those_of_the_compiler(source: str) -> None:
     try:

@@ -117,7 +117,7 @@ def test_images_written_in_other_ways(tmp_path: Path) -> None:
     assert image_size(tmp_path / "old.bmp") == image_size(tmp_path / "down.bmp") == (6, 5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*"]), st.binary())
 def test_no_bytes_harm_the_reader(tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.png"
@@ -190,7 +190,7 @@ names = st.text("abc", min_size=1, max_size=4).map(lambda text: MARK + text)
 cells = st.text('ab ,;"\t\n', max_size=8).map(lambda text: text + MARK)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     tables=st.dictionaries(names, st.lists(st.lists(cells, max_size=4), max_size=4), max_size=4),
     images=st.dictionaries(names, st.tuples(st.integers(1, 4), st.integers(1, 4)), max_size=3),

@@ -107,7 +107,7 @@ def test_everything_else_of_a_reply_crosses_too(federate: Any) -> None:
     assert output == handle(RoundInput("t", "train", 3, None, config))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         npst.arrays(

@@ -45,7 +45,7 @@ TAGS = [
 CELLS = st.lists(st.tuples(st.sampled_from(cell_sources()), st.sampled_from([""] * 6 + TAGS)), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(CELLS, st.sampled_from([None, 1, 3]))
 def test_findings_stand_at_places_that_exist(cells: list[tuple[str, str]], sites: int | None) -> None:
     notebook = notebook_of([source for source, _ in cells], [tag for _, tag in cells])

@@ -93,7 +93,7 @@ def test_bytes_do_not_depend_on_the_surroundings(surroundings: dict[str, str]) -
     sizes=st.lists(st.integers(0, 3 * CHUNK // 2), min_size=1, max_size=3),
     step=st.sampled_from([CHUNK // 3, CHUNK, 2 * CHUNK + 1]),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_bytes_do_not_depend_on_how_data_arrive(sizes: list[int], step: int) -> None:
     def write(pieces: int) -> bytes:
         out = io.BytesIO()
@@ -107,7 +107,7 @@ def test_bytes_do_not_depend_on_how_data_arrive(sizes: list[int], step: int) -> 
 
 
 @given(data=st.binary(max_size=5000), level=st.integers(0, 9), step=st.integers(1, 6000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_copied_stream_gives_its_bytes(data: bytes, level: int, step: int) -> None:
     out = io.BytesIO()
     writer = LayerWriter(out)

@@ -76,7 +76,7 @@ def test_a_signed_ledger_holds(original: Path, signer: Signer) -> None:
     assert verify(original, head=head_of(original)) == COUNT
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_change_is_found(data: st.DataObject, original: Path) -> None:
     row = data.draw(st.integers(0, COUNT - 1))
@@ -94,7 +94,7 @@ def test_any_change_is_found(data: st.DataObject, original: Path) -> None:
         verify(rewritten(original, change))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(COUNT)), kept=st.integers(0, COUNT - 1), anew=st.booleans())
 def test_any_removal_or_order_is_found(order: list[int], kept: int, anew: bool, original: Path) -> None:
     def change(rows: list[Row]) -> None:
@@ -143,7 +143,7 @@ def test_signatures_do_not_vanish(original: Path) -> None:
         verify(path, head=head_of(original))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1), flip=st.integers(1, 255))
 def test_a_flipped_byte_is_found_or_changes_no_entry(place: float, flip: int, original: Path) -> None:
     data = bytearray(original.read_bytes())

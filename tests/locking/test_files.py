@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tomli_w
 import uv
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nbfed_site.contracts import StorageFull
 from notebook_federator.locking import Lock, LockedWheel, LockMismatch, path_beside, read, write
@@ -48,7 +48,6 @@ def one_wheel(path: Path) -> LockedWheel:
     return LockedWheel("one", "1.0", path.name, path.as_uri(), sha256, len(data))
 
 
-@settings(deadline=None)
 @given(st.lists(WHEELS, max_size=5), st.lists(st.text(max_size=20), max_size=3))
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, wheels: list[LockedWheel], lines: list[str]

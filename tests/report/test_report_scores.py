@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nbfed_site.contracts import Evaluation, SettingsInvalid
 from notebook_federator.report.scores import (
@@ -47,7 +47,6 @@ def test_wilson_gives_the_values_of_newcombe_1998(count: int, total: int, low: f
     assert wilson(count, total) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@settings(deadline=None)
 @given(total=st.integers(1, 10**6), share=st.floats(0, 1))
 def test_wilson_holds_the_proportion_and_mirrors(total: int, share: float) -> None:
     count = round(total * share)
@@ -66,7 +65,6 @@ def test_nothing_of_nothing_is_undefined() -> None:
     assert scores["specificity"].value == 1.0
 
 
-@settings(deadline=None)
 @given(hit=COUNTS, alarms=COUNTS, misses=COUNTS)
 def test_f1_lies_in_its_interval(hit: int, alarms: int, misses: int) -> None:
     score = f1_score(hit, alarms, misses)
@@ -77,7 +75,6 @@ def test_f1_lies_in_its_interval(hit: int, alarms: int, misses: int) -> None:
     assert 0 <= score.low <= score.value <= score.high <= 1
 
 
-@settings(deadline=None)
 @given(counts=square(2).filter(lambda rows: sum(map(sum, rows)) > 0))
 def test_binary_scores_are_those_of_scikit_learn(counts: tuple[tuple[int, ...], ...]) -> None:
     true, predicted = answers(counts)
@@ -99,7 +96,6 @@ def test_binary_scores_are_those_of_scikit_learn(counts: tuple[tuple[int, ...], 
             assert scores[name].value == pytest.approx(value)
 
 
-@settings(deadline=None)
 @given(counts=square(4).filter(lambda rows: all(map(sum, rows)) and all(map(sum, zip(*rows, strict=True)))))
 def test_macro_scores_are_those_of_scikit_learn(counts: tuple[tuple[int, ...], ...]) -> None:
     true, predicted = answers(counts)
@@ -118,7 +114,6 @@ def test_a_macro_score_is_undefined_if_a_class_is() -> None:
     assert scores["specificity"].value is not None
 
 
-@settings(deadline=None)
 @given(parts=st.lists(square(3), min_size=1, max_size=5))
 def test_pooled_counts_are_those_of_all_samples_together(parts: list[tuple[tuple[int, ...], ...]]) -> None:
     evaluations = [Evaluation(sum(map(sum, part)), {}, part, ("0", "1", "2")) for part in parts]

@@ -16,7 +16,7 @@ DTYPES = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text("abc.019", min_size=1), ARRAYS, min_size=1, max_size=4))
 def test_what_was_written_comes_back_bit_for_bit(tmp_path_factory, arrays) -> None:
     path = tmp_path_factory.mktemp("models") / "m.safetensors"

@@ -34,7 +34,7 @@ sizes = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)).filter(any), 
 
 
 @given(sizes=sizes, seed=st.integers(0, 2**32), sites=st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_patch_goes_to_one_place_and_every_patient_stays_whole(
     sizes: list[tuple[int, int]], seed: int, sites: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_every_patch_goes_to_one_place_and_every_patient_stays_whole(
 
 
 @given(sizes=sizes, seed=st.integers(0, 100), order=st.randoms())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_same_seed_same_plan_whatever_the_order_of_the_manifest(
     sizes: list[tuple[int, int]], seed: int, order: object
 ) -> None:
@@ -71,7 +71,7 @@ def test_another_seed_gives_another_plan() -> None:
     parts=st.lists(st.integers(1, 20), min_size=1, max_size=9),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_one_class_exceeds_no_share_by_the_largest_group(
     sizes: list[int], parts: list[int], seed: int
 ) -> None:
@@ -89,7 +89,7 @@ def test_one_class_exceeds_no_share_by_the_largest_group(
     sizes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)).filter(any), min_size=150, max_size=250),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_many_patients_come_within_three_per_cent_of_a_class(sizes: list[tuple[int, int]], seed: int) -> None:
     patches = patients([*sizes, (1, 1)])
     totals = Counter(patch.label for patch in patches)
@@ -101,7 +101,7 @@ def test_many_patients_come_within_three_per_cent_of_a_class(sizes: list[tuple[i
 
 
 @given(sizes=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).filter(any), min_size=9, max_size=14))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_as_many_patients_as_sets_are_enough(sizes: list[tuple[int, int]]) -> None:
     plan = plan_split(patients(sizes), SplitSettings(sites=3))
     assert all(plan.places.values())

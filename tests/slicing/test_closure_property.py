@@ -39,9 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("generated")
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(sources=cells())
 @example(sources=["a = []", "b = a", "def load_data(): return [a]", "b.append(1)", "def Model(): return []",
                   "def train(n, t, v, e): return [len(b)]", "def test(n, t): return []"])  # fmt: skip
@@ -58,7 +56,7 @@ def test_the_slice_behaves_as_the_notebook(folder: Path, sources: list[str]) -> 
     assert behaviour(part) == expected, result.text
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(sources=cells())
 def test_every_name_is_carried_or_dropped_once(folder: Path, sources: list[str]) -> None:
     result = sliced(folder, sources)
