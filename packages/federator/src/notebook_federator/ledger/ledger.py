@@ -16,6 +16,7 @@ from .signing import Signer, is_text_signed
 
 GENESIS = "sha256:" + "0" * 64
 _BUSY_SECONDS = 30.0
+_DAMAGE = (sqlite3.DatabaseError, ValueError)  # SQLite's word for it, or text that is no UTF-8
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -76,9 +77,13 @@ class Ledger:
         self._signer = signer
         try:
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise LedgerBroken(f"The ledger cannot be opened: {error}.", where=str(path)) from error
+        try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
+            self.close()
             raise LedgerBroken(f"The ledger cannot be opened: {error}.", where=str(path)) from error
 
     def __enter__(self) -> Self:
@@ -132,16 +137,23 @@ class Ledger:
 
     def head(self) -> tuple[int, str]:
         """The number of entries, and the hash of the last."""
-        row = self._db.execute("SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1").fetchone()
-        return (row[0] + 1, row[1]) if row else (0, GENESIS)
+        last = "SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1"
+        return next(((sequence + 1, made) for sequence, made in self._rows(last)), (0, GENESIS))
 
     def entries(self, *kinds: str, start: int = 0) -> Iterator[Entry]:
         """All entries in order, or those of the given kinds; from sequence number ``start``."""
         marks = ",".join("?" * len(kinds))
         only = f"AND kind IN ({marks})" if kinds else ""
         query = f"SELECT * FROM entries WHERE sequence >= ? {only} ORDER BY sequence"
-        for row in self._db.execute(query, (start, *kinds)):
-            yield Entry(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6])
+        rows = self._rows(query, (start, *kinds))
+        for sequence, at, kind, text, previous, made, signature in rows:
+            yield Entry(sequence, at, kind, json.loads(text), previous, made, signature)
+
+    def _rows(self, query: str, values: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(query, values)
+        except _DAMAGE as error:
+            raise self._broken(f"The ledger cannot be read: {error}.") from error
 
     def verify(self, key: str | None = None, head: tuple[int, str] | None = None) -> int:
         """Check the whole chain with its signatures and return the number of entries.
@@ -154,17 +166,13 @@ class Ledger:
         Raises:
             LedgerBroken: an entry was changed, removed, added or moved; says which.
         """
-        try:
-            return self._verified(key, head)
-        except (sqlite3.DatabaseError, ValueError) as error:
-            raise self._broken(f"The ledger cannot be read: {error}.") from error
-
-    def _verified(self, key: str | None, head: tuple[int, str] | None) -> int:
         expected, previous = 0, GENESIS
         known = head is None or head == (0, GENESIS)
-        for row in self._db.execute("SELECT * FROM entries ORDER BY sequence"):
+        for row in self._rows("SELECT * FROM entries ORDER BY sequence"):
             sequence, at, kind, text, before, found, signature = row
-            intact = sequence == expected and before == previous
+            intact = (
+                sequence == expected and before == previous and all(type(item) is str for item in row[1:])
+            )
             if not intact or found != _hash(sequence, at, kind, text, before):
                 raise self._broken(f"Entry {expected} of the ledger does not fit the entries before it.")
             if expected == 0:
@@ -195,6 +203,9 @@ def _hash(sequence: int, at: str, kind: str, text: str, previous: str) -> str:
 
 def _named_key(text: str) -> str | None:
     """The public key that a first entry names."""
-    body = json.loads(text)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
     found = body.get("key") if isinstance(body, dict) else None
     return found if isinstance(found, str) else None
