@@ -23,6 +23,8 @@ from nbfed_site.contracts import (
     StorageFull,
 )
 from nbfed_site.link import LinkSettings, generate_key, public_key, run
+from nbfed_site.link.fleet import FleetClient
+from nbfed_site.link.refusals import Unreachable
 from notebook_federator.rounds.flower import FlowerTransport
 from notebook_federator.rounds.port import Failed, Joined, Lost, Received, Replied
 
@@ -133,6 +135,25 @@ def test_a_server_killed_and_started_again_has_its_site_back(federate: Any, tmp_
     assert not site.is_alive()
     assert told.count("connected") == 2
     assert "disconnected" in told
+
+
+def test_a_task_whose_confirmation_is_not_answered_is_done_all_the_same(
+    federate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation, lost, call = federate(names=("a",)), [], FleetClient.call
+
+    def losing(client: FleetClient, name: str, *more: Any) -> Any:
+        answer = call(client, name, *more)
+        if name == "confirm-message-received" and len(lost) < 2:
+            lost.append(name)
+            raise Unreachable("the answer was lost on its way")
+        return answer
+
+    monkeypatch.setattr(FleetClient, "call", losing)
+    federation.start()
+    federation.transport.send(RoundInput("t", "train", 1, MODEL), ["a"])
+    assert federation.replies(1)["a"].output.task_id == "t"
+    assert len(lost) == 2
 
 
 def test_a_cancelled_task_is_never_begun_and_late_replies_are_dropped(federate: Any) -> None:

@@ -88,6 +88,7 @@ class Courier:
         self._client, self._wire = client, wire
         self._node: Node | None = None
         self._partial: tuple[str, NDArray[np.uint8], set[int]] | None = None
+        self._unconfirmed: Task | None = None
         self._buffer = np.empty(0, np.uint8)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="transfer")
 
@@ -128,8 +129,23 @@ class Courier:
             pass
 
     def fetch(self) -> Task | None:
-        """Wait for a task at the server and read it whole; None if none came for a while."""
-        node = self._active()
+        """Wait for a task at the server and read it whole; None if none came for a while.
+
+        The server gives a task once that was confirmed: where its answer is lost, the task is kept here.
+        """
+        node, task = self._active(), self._unconfirmed
+        if task is None or task.metadata.dst_node_id != node.node_id:
+            task = self._unconfirmed = self._read(node)
+        if task is None:
+            return None
+        confirmation = ConfirmMessageReceivedRequest(
+            node=node, run_id=task.metadata.run_id, message_object_id=task.metadata.message_id
+        )
+        self._client.call("confirm-message-received", confirmation, ConfirmMessageReceivedResponse)
+        self._partial = self._unconfirmed = None
+        return task
+
+    def _read(self, node: Node) -> Task | None:
         answer = self._client.call("pull-messages", PullMessagesRequest(node=node), PullMessagesResponse)
         if not answer.messages_list:
             return None
@@ -146,11 +162,6 @@ class Courier:
             arrays=None if run is None else self._download(run, header["layout"], ask),
             config=header["config"],
         )
-        confirmation = ConfirmMessageReceivedRequest(
-            node=node, run_id=metadata.run_id, message_object_id=metadata.message_id
-        )
-        self._client.call("confirm-message-received", confirmation, ConfirmMessageReceivedResponse)
-        self._partial = None
         return Task(task, metadata, 0 if run is None else run.nbytes)
 
     def _download(self, run: Run, layout: Any, ask: Any) -> Arrays:
