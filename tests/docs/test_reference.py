@@ -60,8 +60,10 @@ def sections(command: click.Command, name: str, parent: click.Context | None) ->
     context = click.Context(command, info_name=name.rsplit(" ", 1)[-1], parent=parent, max_content_width=100)
     yield from (f"## `{name}`", "", "```text", command.get_help(context).rstrip(), "```", "")
     if isinstance(command, click.Group):
-        for child in command.commands.values():
-            yield from sections(child, f"{name} {child.name}", context)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from sections(found, f"{name} {child}", context)
 
 
 def image_commands_page() -> str:

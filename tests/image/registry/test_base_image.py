@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -128,6 +129,23 @@ def test_by_digest_from_the_cache_without_a_registry(registry: LocalRegistry, ma
         path.write_text(path.read_text().replace("3.11.9", "3.12.9"))
     with pytest.raises(RegistryUnreachable):  # a damaged document is not believed
         maker.resolve(digest)
+
+
+def test_layers_of_an_image_are_searched_once_whatever_it_is_called(
+    registry: LocalRegistry, maker: Maker
+) -> None:
+    maker.image(FEDORA)
+    first = maker.resolve("v1")
+    shutil.rmtree(
+        registry.folder / "docker/registry/v2/blobs" / _blob_folder(first.layers[0].descriptor.digest)
+    )
+    assert maker.resolve("v1") == first
+
+
+def _blob_folder(digest: str) -> str:
+    """Where a registry keeps a blob's bytes."""
+    name = digest.partition(":")[2]
+    return f"sha256/{name[:2]}/{name}"
 
 
 @pytest.mark.parametrize("kind", [INDEX, DOCKER_LIST])

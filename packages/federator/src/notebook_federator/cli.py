@@ -5,17 +5,28 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from . import federation_commands, image_commands, kit_commands, ledger_commands, serving_commands
 from .console import Answer, answer, output_option, progress_option
 
 _YOUNG_OBJECTS = 20_000
 """Made between two collections. With 700, a twentieth of a short command goes into finding no garbage."""
 _EXISTING = click.Path(path_type=Path)
+_ELSEWHERE = {
+    "build": "image_commands",
+    "cache": "image_commands",
+    "federation": "federation_commands",
+    "image": "image_commands",
+    "kit": "kit_commands",
+    "ledger": "ledger_commands",
+    "serve": "serving_commands",
+    "status": "serving_commands",
+}
+"""Commands that other modules hold, by name; each is imported when it is called for."""
 
 
 def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -39,7 +50,22 @@ def _deadline(context: click.Context, option: click.Parameter, value: str) -> fl
         raise click.BadParameter(f"{value!r} is not a number of seconds.", context, option) from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands here and elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them; None where there is none of this name."""
+        if (module := _ELSEWHERE.get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(f".{module}", __package__), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="notebook-federator", prog_name="nbfed")
 def nbfed() -> None:
     """From a private Jupyter notebook to a running federation of hospitals."""
@@ -188,16 +214,6 @@ def split(manifest: Path, images: Path, out: Path, output: str, **options: Any) 
         return Answer(summary.text(), summary.to_json())
 
     answer(output, produce)
-
-
-nbfed.add_command(image_commands.build)
-nbfed.add_command(federation_commands.federation)
-nbfed.add_command(image_commands.image)
-nbfed.add_command(image_commands.cache)
-nbfed.add_command(kit_commands.kit)
-nbfed.add_command(ledger_commands.ledger)
-nbfed.add_command(serving_commands.serve)
-nbfed.add_command(serving_commands.status)
 
 
 def main() -> None:

@@ -76,6 +76,8 @@ def resolve(
     known = _remembered(cache, named.digest, platform) if named.digest else None
     document = known or _fetched(connect(named.registry), named, platform)
     digest = digest_of(document.manifest.encode())
+    known = known or _remembered(cache, digest, platform)  # a tag that names the same image as before
+    document = known or document
     exact = Reference(named.registry, named.repository, None, digest)
     config = json.loads(document.config)
     _check_platform(config, platform, exact)
