@@ -29,16 +29,22 @@ def ask_status(folder: FederationFolder, *, elsewhere: bool = True) -> dict[str,
         FederationUnreadable: a key or certificate of the folder cannot be used.
     """
     addresses = [*_here(folder), *([folder.settings().server] if elsewhere else [])]
-    failure = CannotConnect("The server is not listening.", where=str(folder.path), hint=_HINT)
+    failure: CannotConnect | None = None
     for address in addresses:
         try:
             return _ask(folder, address, own=address != addresses[-1] or not elsewhere)
         except CannotConnect as error:
             failure = error
-    raise failure
+    what = "The server is not listening."
+    raise failure or CannotConnect(what, where=str(folder.path), hint=_advice(folder))
 
 
-_HINT = "Start it: nbfed serve, or `docker compose up --detach` in the federation's folder."
+def _advice(folder: FederationFolder) -> str:
+    """What to do about a server that does not answer; it ends with its run."""
+    runs = folder.membership().runs
+    if runs and runs[max(runs)].finished:
+        return f"Run {max(runs)} is finished: nbfed report {folder.run(max(runs)).path}"
+    return "Start it: nbfed serve, or `docker compose up --detach` in the federation's folder."
 
 
 def _here(folder: FederationFolder) -> Iterator[str]:
@@ -64,7 +70,8 @@ def _ask(folder: FederationFolder, address: str, own: bool) -> dict[str, Any]:
         raise CannotConnect(what, where=address) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise CannotConnect(f"The server does not answer: {reason}.", where=address, hint=_HINT) from error
+        what = f"The server does not answer: {reason}."
+        raise CannotConnect(what, where=address, hint=_advice(folder)) from error
 
 
 def _context(folder: FederationFolder, own: bool) -> ssl.SSLContext:
