@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from .console import Answer, answer, output_option, progress_option
+from .console import Answer, answer, output_option, progress_option, with_options
 
 _YOUNG_OBJECTS = 20_000
 """Made between two collections. With 700, a twentieth of a short command goes into finding no garbage."""
@@ -140,9 +140,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--port", type=int, default=0, help="Port of the server [default: a free one]."),
         click.option("--out", type=_EXISTING, help="Folder of the run [default: runs/NOTEBOOK-N]."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @nbfed.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Answer, answer, output_option
+from .console import Answer, answer, output_option, with_options
 
 if TYPE_CHECKING:
     from .federating import Changed
@@ -62,9 +62,7 @@ def _init_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--retention-days", type=int,
                      help="Days for which models and records are kept [default: 365]."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @federation.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .console import Answer, answer, output_option, progress_option
+from .console import Answer, answer, output_option, progress_option, with_options
 
 _PATH = click.Path(path_type=Path)
 
@@ -45,9 +45,7 @@ def _build_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--export-github", type=_PATH, metavar="DIR",
                      help="Write a workflow that builds and pushes, into the checkout DIR."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command()
