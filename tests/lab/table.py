@@ -59,6 +59,7 @@ class Cell:
 Row = dict[str, tuple[Callable[[], Fault], Outcome] | str]
 
 ENDED = "the process ended with the run"
+TRAINED = '"event":"kept","round":2'  # the server had this update, and lost it
 CLOSED = "the server's port is closed: nothing listens, nothing is on the way"
 same = Outcome(SAME)
 
@@ -142,10 +143,14 @@ SITE: dict[str, Row] = {
 
 SERVER: dict[str, Row] = {
     "killed with -9": row(
-        lambda: faults.killed("server"), after_the_end=(lambda: faults.comes_back("server"), same)
+        lambda: faults.killed("server"),
+        aggregating=(lambda: faults.killed("server"), saying(("a", TRAINED))),
+        after_the_end=(lambda: faults.comes_back("server"), same),
     ),
     "restarted": row(
-        lambda: faults.restarted("server"), after_the_end=(lambda: faults.comes_back("server"), same)
+        lambda: faults.restarted("server"),
+        aggregating=(lambda: faults.restarted("server"), saying(("a", TRAINED))),
+        after_the_end=(lambda: faults.comes_back("server"), same),
     ),
     "frozen": row(lambda: faults.frozen("server", 7.0), after_the_end=ENDED),
     "cut off": row(lambda: faults.cut("a", "b", "c", seconds=5.0), after_the_end=ENDED),

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from nbfed_site.contracts import NbfedError
 from notebook_federator.aggregation import make_strategy
+from notebook_federator.rounds.deadlines import known_estimates
 from notebook_federator.rounds.loop import Run
 from notebook_federator.rounds.orders import StopAsked
 from notebook_federator.rounds.quorum import Quorum
@@ -34,7 +35,8 @@ def go(
     chosen = make(**{"deadline": 20.0, "join_deadline": 60.0, **changes})
     store, made = ModelStore(folder), make_strategy({"name": strategy})
     folder.mkdir(parents=True, exist_ok=True)
-    Run(chosen, scene, made, store, pages, scene.clock, scene.ask).go()
+    known = known_estimates(pages.facts)
+    Run(chosen, scene, made, store, pages, scene.clock, scene.ask, estimates=known).go()
     return store
 
 

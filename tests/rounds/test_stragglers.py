@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nbfed_site.contracts import QuorumMissed
 from notebook_federator.aggregation import make_strategy
-from notebook_federator.rounds.deadlines import Estimate, deadline_of
+from notebook_federator.rounds.deadlines import deadline_of
 
 from .faulty import Fault, world
 from .test_fault_sequences import HANDLERS, go
@@ -83,5 +83,15 @@ def test_a_site_without_a_canary_is_left_out_at_the_join_deadline(tmp_path, sett
     assert weights(pages) == ["ab"] * 4
 
 
+def test_a_resumed_run_knows_the_canaries_of_before(tmp_path, settings, pages) -> None:
+    go(tmp_path / "m", settings, world(THREE, []), pages, deadline=None, rounds=2)
+    assert [body["site"] for body in pages.of("canary")] == ["a", "b", "c"]
+    go(tmp_path / "m", settings, world(THREE, []), pages, deadline=None, rounds=4)
+    assert len(pages.of("canary")) == 3
+    first, second = pages.of("deadline")
+    assert first == second
+    assert [body["round"] for body in pages.of("round_finished")] == [1, 2, 3, 4]
+
+
 def test_the_deadline_leaves_room_for_a_bad_day() -> None:
-    assert deadline_of({"a": Estimate(100.0, 20.0), "b": Estimate(10.0, 200.0)}) == 3 * 210 + 60
+    assert deadline_of({"a": 120.0, "b": 210.0}) == 3 * 210 + 60

@@ -90,6 +90,44 @@ def test_a_round_is_the_same_after_a_restart_and_differs_by_site(make_worker) ->
     assert not all(np.array_equal(two[name], elsewhere[name]) for name in two)
 
 
+def test_a_server_that_lost_an_update_gets_it_again_without_training(make_worker) -> None:
+    worker, told, path = make_worker()
+    describe = RoundInput("t0", "describe", config={"seed": 7})
+    start = kept(worker.handle(RoundInput("t1", "initialise", config={"seed": 7})))
+    task = RoundInput("t2", "train", 1, start, {"seed": 7, "epochs": 1, "evaluate": True})
+    first = worker.handle(task)
+    before = kept(first)
+    worker.handle(describe)
+    again = worker.handle(dataclasses.replace(task, arrays=dict(start)))
+    assert ("kept", {"round": 1}) in told
+    assert [name for name, _ in told].count("training") == 1
+    assert dataclasses.replace(again, arrays=None, receipts=()) == dataclasses.replace(
+        first, arrays=None, receipts=()
+    )
+    assert all(np.array_equal(again.arrays[name], before[name]) for name in before)
+    last = receipts_of(path)[-2:]
+    assert [entry["event"] for entry in last] == ["received", "released"]
+    assert last[1]["arrays_digest"] == arrays_digest(before)
+    worker.handle(RoundInput("t3", "evaluate", 1, before, {"seed": 7}))  # needs the model's memory
+    worker.handle(task)
+    assert [name for name, _ in told].count("training") == 2
+
+
+@pytest.mark.parametrize("other", ["model", "epochs", "round"])
+def test_another_task_is_trained_anew(make_worker, other: str) -> None:
+    worker, told, _ = make_worker()
+    start = kept(worker.handle(RoundInput("t1", "initialise", config={"seed": 7})))
+    task = RoundInput("t2", "train", 1, start, {"seed": 7, "epochs": 1})
+    change = {
+        "model": {"arrays": {name: value + 1 for name, value in start.items()}},
+        "epochs": {"config": {"seed": 7, "epochs": 2}},
+        "round": {"round": 2},
+    }[other]
+    worker.handle(task)
+    worker.handle(dataclasses.replace(task, **change))
+    assert [name for name, _ in told].count("training") == 2
+
+
 @pytest.mark.parametrize(
     ("result", "said"),
     [

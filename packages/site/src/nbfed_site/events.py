@@ -25,6 +25,7 @@ _SENTENCES = {
     "canary": "Trying a few batches, to tell how long a round takes here",
     "evaluating": "Round {round}: evaluating",
     "training": "Round {round}: training",
+    "kept": "Round {round}: trained already; the same update goes out again",
     "progress": "Round {round}: {phase}, epoch {epoch} of {epochs}",
     "evaluated": "Round {round}: evaluated on {examples} samples",
     "replied": "Sent {bytes:,} bytes",

@@ -21,6 +21,7 @@ from nbfed_site.contracts import NbfedError
 
 from ..aggregation import make_strategy
 from ..ledger import Entry, Ledger
+from ..rounds.deadlines import known_estimates
 from ..rounds.loop import Run
 from ..rounds.orders import Orders, StopAsked
 from ..rounds.signed import newest_receipts
@@ -113,8 +114,9 @@ def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Repor
         wishes = [item.name for item in manifest.parameters if item.meaning == "other"]
         loop_settings = replace(settings.for_rounds(strategy.task_config(), wishes), patient=venue.patient)
         store = ModelStore(folder.models)
-        seen = newest_receipts(entry.body for entry in reporter.ledger.entries())
-        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders, seen).go()
+        told = [(entry.kind, entry.body) for entry in reporter.ledger.entries()]
+        known = newest_receipts(body for _, body in told), known_estimates(told)
+        Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders, *known).go()
     except StopAsked:
         over = venue.orders().stopped
         raise

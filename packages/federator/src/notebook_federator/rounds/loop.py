@@ -32,8 +32,8 @@ class Run:
 
     What is done is in the store and the journal, so that a run that ended anywhere goes on from its
     last finished round: a round depends on nothing but the model, the seed and its number.
-    ``orders`` is asked between any two events; its sites may come and go. ``receipts`` are the newest
-    ones known of each site, where the run is resumed.
+    ``orders`` is asked between any two events; its sites may come and go. Where the run is resumed,
+    ``receipts`` are the newest ones known of each site, and ``estimates`` what canaries said.
     """
 
     settings: RoundSettings
@@ -44,6 +44,7 @@ class Run:
     clock: Callable[[], float]
     orders: Callable[[], Orders]
     receipts: Mapping[str, Receipt] = field(default_factory=dict)
+    estimates: Mapping[str, float] = field(default_factory=dict)
     tasks: Tasks = field(init=False)
     screen: Screening = field(init=False)
     floor: Floor = field(init=False)
@@ -55,6 +56,7 @@ class Run:
         self.screen = Screening(self.settings, attendance, dict(self.receipts))
         common = (self.transport, attendance, self.journal, self.screen)
         reception = Reception(*common, self.tasks.describe(), self.settings.patient)
+        reception.estimates |= self.estimates
         late = Late(*common)
         self.floor = Floor(
             self.settings, self.transport, self.journal, self.clock, attendance, reception, late
@@ -127,6 +129,5 @@ class Run:
         seconds = deadline_of(known)
         if seconds != self._deadline:
             self._deadline = seconds
-            facts = {site: item.seconds for site, item in known.items()}
-            self.journal.record("deadline", seconds=round(seconds, 1), **{"from": facts})
+            self.journal.record("deadline", seconds=round(seconds, 1), **{"from": known})
         return seconds

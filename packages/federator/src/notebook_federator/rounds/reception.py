@@ -15,7 +15,7 @@ from nbfed_site.contracts import (
 )
 
 from .attendance import Attendance
-from .deadlines import Estimate, estimate_of
+from .deadlines import estimate_of
 from .journal import Journal, record_failure, traffic
 from .port import Event, Failed, Joined, Received, Replied, Transport
 from .screening import Screening
@@ -34,7 +34,7 @@ class Reception:
         specs: the model's arrays, once they are known.
         cards: by site, the newest.
         failures: sites that could not do one of these tasks, until another process of theirs comes.
-        estimates: what canaries said, by site.
+        estimates: seconds that a round will take by what canaries said, by site.
     """
 
     transport: Transport
@@ -47,7 +47,7 @@ class Reception:
     specs: tuple[ArraySpec, ...] = ()
     cards: dict[str, SiteCard] = field(init=False, default_factory=dict)
     failures: dict[str, SiteFailure] = field(init=False, default_factory=dict)
-    estimates: dict[str, Estimate] = field(init=False, default_factory=dict)
+    estimates: dict[str, float] = field(init=False, default_factory=dict)
     _described: dict[str, str] = field(init=False, default_factory=dict)
     _asked: dict[str, tuple[RoundInput, str]] = field(init=False, default_factory=dict)
     _asked_at: dict[str, float] = field(init=False, default_factory=dict)
@@ -151,7 +151,7 @@ class Reception:
         self.failures.pop(site, None)
         if task.kind == "canary":
             self.estimates[site] = estimate = estimate_of(reply)
-            self.journal.record("canary", site=site, estimate=estimate.seconds, **traffic(reply))
+            self.journal.record("canary", site=site, estimate=estimate, **traffic(reply))
         elif card is not None:
             self._take_card(site, card, reply)
         del self._asked[site]
