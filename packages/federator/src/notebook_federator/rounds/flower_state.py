@@ -1,7 +1,7 @@
 """Flower's link state for warm sites: nodes known by key, one run, messages delivered until confirmed.
 
-It lives in memory. What must survive the server is in the run's checkpoints; a link state on disk would
-bring back tasks of a process that is gone. Sites come back by their keys.
+It lives in memory: a link state on disk would bring back tasks of a process that is gone
+(docs/adr/0009). What must survive the server is in ledgers and checkpoints; sites come back by their keys.
 
 Touches of Flower that are not its public API:
     ``flwr.server.superlink.linkstate.InMemoryLinkState`` (subclassed: ``activate_node``,
