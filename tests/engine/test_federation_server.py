@@ -136,7 +136,7 @@ def test_what_else_is_no_way_to_join(study: Any, tmp_path: Path) -> None:
         (old, {}, 409, "stale"),
         (gone, {}, 403, "the contract ended"),
         (new, {"slice": "sha256:" + "0" * 64}, 426, "other code"),
-        (new, {"versions": "nbfed 0.0.1, flwr 1.0"}, 426, "nbfed 0.0.1"),
+        (new, {"versions": "nbfed 0.0.1, flwr 1.0"}, 426, "other versions than the server"),
         (new, {"csr": "nonsense"}, 403, "certificate request"),
     ):
         answer = kit.join(**changes)
@@ -146,6 +146,11 @@ def test_what_else_is_no_way_to_join(study: Any, tmp_path: Path) -> None:
     for body in (b"", b"[]", b"{", b'{"versions": 1}', b"[" * 60_000, b"\xff"):
         status, _ = call(server.federation.settings().server, context, "POST", "/v1/join", body)
         assert status in (403, 426)
+    before = len(entries(server.federation, "join_refused"))
+    for number in range(3):
+        status, told = new.join(versions=f"nbfed {number}")
+        assert (status, told["hint"]) == (426, f"It runs nbfed {number}: use the image that the kit names.")
+    assert len(entries(server.federation, "join_refused")) == before
     assert new.join()[0] == 200
 
 

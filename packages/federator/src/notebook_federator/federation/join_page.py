@@ -48,9 +48,9 @@ class JoinPage:
     def _decide(self, ledger: Ledger, visitor: Identity, body: bytes) -> Answer:
         self.follower.follow(ledger)
         if (theirs := _versions(body)) != self.versions:
-            what = f"The site runs {theirs}, but the server runs {self.versions}."
-            refusal = Refusal(visitor.site, what, "Use the image that the kit names.", 426)
-            return self._refuse(ledger, refusal, VersionSkew.code)
+            what = f"The site runs other versions than the server, which runs {self.versions}."
+            hint = f"It runs {theirs}: use the image that the kit names."
+            return self._refuse(ledger, Refusal(visitor.site, what, hint, 426), VersionSkew.code)
         try:
             request = read_request(body)
         except JoinRefused as error:
@@ -76,7 +76,7 @@ class JoinPage:
         return 200, {"certificate": issued.pem.decode()}
 
     def _refuse(self, ledger: Ledger, refusal: Refusal, code: str = JoinRefused.code) -> Answer:
-        """Record each reason once: whoever asks again and again does not fill the ledger."""
+        """Record each reason once; none holds words of the visitor, who so cannot fill the ledger."""
         if (refusal.site, refusal.what) not in self.follower.membership.refusals:
             ledger.append("join_refused", site=refusal.site, reason=refusal.what)
             self.follower.follow(ledger)
