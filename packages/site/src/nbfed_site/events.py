@@ -64,7 +64,7 @@ class Narrator:
         self._round = fields.get("round", self._round)
         known = event in _SENTENCES and (event != "progress" or fields["phase"] == "train")
         spoken = {name: _spoken(value) for name, value in {"round": self._round, **fields}.items()}
-        text = _SENTENCES[event].format_map(spoken) if known else ""
+        text = _SENTENCES[event].format_map(spoken).replace("Round 0: the", "The") if known else ""
         if text and text != self._last:
             self._last = text
             with suppress(OSError):
