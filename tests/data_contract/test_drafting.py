@@ -262,11 +262,12 @@ def test_the_drafts_of_all_fixture_notebooks(repository: Path) -> None:
     for path in sorted((repository / "tests/fixtures/notebooks").glob("*.ipynb")):
         if path.stem != "corrupt" and (found := check(path).draft):
             drafts[path.stem] = found
-    assert {name for name, found in drafts.items() if found.contract.files} == {"paper_2022"}
+    assert {name for name, found in drafts.items() if found.contract.files} == {"paper_2022", "inline_slices"}
+    assert drafts["inline_slices"].contract.files == ("vitals.csv",)
     assert drafts["paper_2022"].contract.files == PATCHES
     assert drafts["paper_2022"].contract.columns == dict.fromkeys(PATCHES[:3], ("images", "GT"))
     assert {name for name, found in drafts.items() if not found.contract.labels} == WITHOUT_CLASSES
     assert all(found.contract.labels in ((), ("0", "1")) for found in drafts.values())
     assert all(found.contract.minimum == {"train": 10, "test": 10} for found in drafts.values())
-    assert all(found.notes for found in drafts.values())
+    assert {name for name, found in drafts.items() if not found.notes} == {"inline_slices"}
     assert any("datasets.MNIST (cell 3, line 2)" in note for note in drafts["network_use"].notes)

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.end_to_end
@@ -113,3 +114,34 @@ def test_a_site_is_told_of_no_other_site(nbfed, slow_notebook, three_sites, work
     assert str(workshop / "b") not in known
     assert str(workshop / "c") not in known
     assert following.end() == 0
+
+
+def write_vitals(folder: Path, rows: int, seed: int) -> Path:
+    """A table of patients for the notebook that slices arrays by hand."""
+    draw = np.random.default_rng(seed)
+    measured = draw.normal(size=(rows, 4))
+    label = (measured @ (1.5, -1, 0.5, 0) + draw.normal(scale=0.3, size=rows) > 0).astype(int)
+    folder.mkdir()
+    header = "lactate,pressure,pulse,temperature,sepsis"
+    table = np.column_stack([measured, label])
+    np.savetxt(folder / "vitals.csv", table, "%.4f", ",", header=header, comments="")
+    return folder
+
+
+def test_arrays_sliced_by_hand_weigh_what_they_hold(nbfed, tmp_path: Path) -> None:
+    sites = {"large": 240, "small": 80}
+    folders = [write_vitals(tmp_path / name, rows, rows) for name, rows in sites.items()]
+    words = [word for folder in folders for word in ("--site", f"{folder.name}={folder}")]
+    report = run(nbfed, NOTEBOOKS / "inline_slices.ipynb", *words, "--rounds", "3", "--epochs", "4")
+    record = report["record"]
+    cards = {site["name"]: site["card"] for site in record["sites"]}
+    assert {name: card["samples"] for name, card in cards.items()} == {
+        "large": {"train": 180, "test": 60},
+        "small": {"train": 60, "test": 20},
+    }
+    assert all(sum(card["classes"]["train"].values()) == card["samples"]["train"] for card in cards.values())
+    for number in record["rounds"]:
+        assert {site["site"]: site["num_examples"] for site in number["sites"]} == {"large": 180, "small": 60}
+    own = {row["test_set"]: row for row in report["rows"] if row["model"] == "federation"}
+    assert {site: sum(map(sum, own[site]["confusion"])) for site in sites} == {"large": 60, "small": 20}
+    assert min(own[site]["scores"]["accuracy"]["value"] for site in sites) > 0.8

@@ -24,6 +24,7 @@ FEDERABLE = {
     "helper_module",
     "inline_loop_marked",
     "inline_loop_tags",
+    "inline_slices",
     "ugly",
     "windows_line_endings",
     "nbformat_3",

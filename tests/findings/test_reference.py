@@ -10,7 +10,8 @@ DOCUMENTED = (*RULES, *LOCK_RULES)
 
 def test_codes_are_unique_and_in_order() -> None:
     codes = [rule.code for rule in DOCUMENTED]
-    assert codes == sorted(set(codes))
+    assert len(set(codes)) == len(codes)
+    assert re.findall(r"^## (NF\d+)", reference(DOCUMENTED), re.MULTILINE) == sorted(codes)
     assert all(re.fullmatch(r"NF1\d\d", code) for code in codes)
 
 

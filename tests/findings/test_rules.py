@@ -149,6 +149,16 @@ BROKEN = [
     Case("NF117", {"after": "x = 1\n#| federate: train"}, "warning", "#| federate: train"),
     Case("NF118", {"train": LOOP}, "error"),
     Case(
+        "NF123",
+        {
+            "data": "#| federate: data\ndef draw():\n    return torch.randn(8, 3), torch.ones(8)",
+            "model": NET,
+            "train": "#| federate: train\nx, y = draw()\n(net(x).sum(1) - y).sum().backward()",
+            "test": "#| federate: test\nx, y = draw()\naccuracy = float(net(x).mean())",
+        },
+        "error",
+    ),
+    Case(
         "NF120", {"data": NET, "model": "#| federate: data\nloader = DataLoader(net.data)", **LATER}, "error"
     ),
     Case("NF119", {"before": "lr = await f()", "train": TRAIN + "net.lr = lr"}, "error", "await f()"),
@@ -237,6 +247,29 @@ SOUND = [
     Case("NF117", {"after": "#| federate: skip\nx = 1"}),
     Case("NF117", {"after": "# federate this later: data"}),
     Case("NF118", {}),
+    Case(
+        "NF123",
+        {
+            "data": "#| federate: data\nX, y = torch.randn(8, 3), torch.ones(8)",
+            "model": NET,
+            "train": "#| federate: train\nfor i in range(4):\n    loss(net(X[i:i+2]), y[i:i+2]).backward()",
+            "test": "#| federate: test\naccuracy = float((net(X).sum(1) == y).float().mean())",
+        },
+    ),
+    Case(
+        "NF123",
+        {
+            "data": "#| federate: data\nnum_examples = {'trainset': 8, 'testset': 8}\ndraw = torch.randn",
+            "model": NET,
+            "train": "#| federate: train\nnet(draw(8, 3)).sum().backward()",
+            "test": "#| federate: test\naccuracy = float(net(draw(8, 3)).mean())",
+        },
+    ),
+    Case(
+        "NF104",
+        {"train": "#| federate: train\nwhile True:\n    for x in loader:\n        y = x\n    print(y)"}
+        | {"data": "#| federate: data\nloader = DataLoader([1.0])", "model": NET, "test": LATER["test"]},
+    ),
     Case("NF120", {}),
     Case("NF120", {"data": "#| federate: data\nloader = DataLoader([])", "model": NET, **LATER}),
     Case("NF119", {"after": "x = await f()"}),

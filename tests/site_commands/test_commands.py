@@ -98,11 +98,11 @@ def test_a_server_may_wish_for_parameters_but_not_for_folders(slice_folder: Path
     for wish in ({"data_path": "/etc"}, {"speed": 1}):
         with pytest.raises(TaskRefused, match="may not set"):
             program.prepare(0, wish)
-    with pytest.raises(Exception, match="did not make 'net'"):
+    with pytest.raises(Exception, match="how many train samples"):
         program.prepare(0, {"rate": 0.5})
     assert program._names["rate"] == 0.5
     own = Program(slice_folder, {"rate": 0.2}, None, lambda progress: None)
-    with pytest.raises(Exception, match="did not make 'net'"):
+    with pytest.raises(Exception, match="how many train samples"):
         own.prepare(0, {"rate": 0.5})
     assert own._names["rate"] == 0.2
 

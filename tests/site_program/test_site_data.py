@@ -2,7 +2,7 @@
 
 import pytest
 from nbfed_site.contracts import SiteCodeFailed, SiteDataFailed
-from nbfed_site.program import Progress
+from nbfed_site.program import Partition, Progress
 
 FILES = """
 class Files(torch.utils.data.Dataset):
@@ -135,11 +135,59 @@ def test_arrays_in_memory_are_counted_and_single_classes_warned_of(make_program)
     assert card.warnings == ("test: all samples are of one class.",)
 
 
-def test_samples_that_cannot_be_counted_are_warned_of(make_program) -> None:
-    data = """
-    x_train, y_train = torch.randn(12, 4), torch.ones(12)
-    trainloader = valloader = testloader = num_examples = None
+UNTOLD = """
+x_train, y_train = torch.randn(12, 4), torch.ones(12)
+trainloader = valloader = testloader = None
+num_examples = {}
+"""
+
+
+def test_samples_that_cannot_be_counted_stop_a_site_before_round_1(make_program) -> None:
+    with pytest.raises(SiteDataFailed, match="how many train samples") as caught:
+        make_program(data=UNTOLD.replace("{}", "None")).prepare(1)
+    assert "num_examples = {" in caught.value.hint
+
+
+def test_the_notebook_may_say_how_many_there_are(make_program) -> None:
+    loop = "net(x_train[:4]).sum().backward()"
+    program = make_program(
+        data=UNTOLD.replace("{}", "dict(trainset=12, testset=7)"), train=loop, test="x = 1"
+    )
+    assert program.prepare(1).samples == {"train": 12, "test": 7}
+    assert program.fit(program.initial(1), {})[1] == 12
+    assert program.evaluate(program.initial(1), {}).num_examples == 7
+
+
+def test_an_untold_test_set_is_no_test_of_nothing(make_program) -> None:
+    program = make_program(data=UNTOLD.replace("{}", "dict(trainset=12)"), train="pass", test="x = 1")
+    program.prepare(1)
+    with pytest.raises(SiteDataFailed, match="how many test samples"):
+        program.evaluate(program.initial(1), {})
+
+
+@pytest.mark.parametrize("kind", ["", "pd.DataFrame", "pd.Series"])
+def test_arrays_are_shared_out_row_by_row(make_program, kind: str) -> None:
+    data = f"""
+    import pandas as pd
+    x, y = torch.randn(12, 4).numpy(), (torch.arange(12) % 2).numpy()
+    held = {kind}(x[:, 0] if {kind == "pd.Series"} else x)
+    trainloader = (held, y) if {kind == ""} else (held, pd.Series(y, index=range(100, 112)))
+    testloader = (held,)
+    valloader = num_examples = None
     """
-    card = make_program(data=data).prepare(1)
-    assert card.samples == {}
-    assert card.warnings == ("train: its samples cannot be counted.",)
+    cards = [make_program(data=data, partition=Partition(k, 3)).prepare(1) for k in range(3)]
+    assert [card.samples for card in cards] == [{"train": 4, "test": 4}] * 3
+    assert [card.classes for card in cards] == [{"train": {"0": 2, "1": 2}}] * 3
+
+
+def test_a_data_set_that_fails_when_it_is_counted_is_named(make_program) -> None:
+    data = """
+    class Broken(torch.utils.data.Dataset):
+        def __len__(self):
+            return self.rows
+    trainloader = DataLoader(Broken(), batch_size=2, sampler=range(3))
+    testloader = valloader = num_examples = None
+    """
+    with pytest.raises(SiteCodeFailed, match="data code raised AttributeError") as caught:
+        make_program(data=data).prepare(1)
+    assert caught.value.where == "notebook cell 2, line 3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -107,9 +108,18 @@ def _unresolved(
         closure = flow.closure(needs_of(block, statements))
         indices = [*block.statements, *sorted(closure.statements)]
         for name in sorted(closure.missing):
-            reader = next(
-                (i for i in indices if name in statements[i].reads | statements[i].deferred), indices[0]
-            )
+            readers = [i for i in indices if name in statements[i].reads | statements[i].deferred]
+            if readers and all(_binds_first(statements[i].node, name) for i in readers):
+                continue
             role: Role = block.role
+            reader = next(iter(readers), indices[0])
             found.setdefault(name, Unresolved(name, role, statements[reader].place))
     return tuple(found[name] for name in sorted(found))
+
+
+def _binds_first(node: ast.stmt, name: str) -> bool:
+    """Whether ``name`` is bound above its first use in ``node``: in a loop that comes first, say."""
+    uses = [part for part in ast.walk(node) if isinstance(part, ast.Name) and part.id == name]
+    bound = [part.lineno for part in uses if isinstance(part.ctx, ast.Store)]
+    read = [part.lineno for part in uses if isinstance(part.ctx, ast.Load)]
+    return bool(bound and read) and min(bound) < min(read)

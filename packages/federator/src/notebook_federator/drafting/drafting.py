@@ -114,13 +114,10 @@ def _words(tree: ast.AST) -> Iterator[str]:
 
 
 def _counted(manifest: Manifest, facts: Facts, words: Collection[str]) -> tuple[str, ...]:
-    """The splits whose samples a site can count: of DataLoaders, or of arrays ``(X, y)``."""
+    """The splits whose samples a site can count: of DataLoaders, or of arrays such as ``(X, y)``."""
     loaders = {"train": manifest.names.train_loader, "test": manifest.names.test_loader}
-    return tuple(
-        split
-        for split, name in loaders.items()
-        if name and ("DataLoader" in words or len(elements(facts.names.get(name, UNKNOWN)) or ()) in (2, 3))
-    )
+    held = {split: elements(facts.names.get(name, UNKNOWN)) or () for split, name in loaders.items() if name}
+    return tuple(split for split, parts in held.items() if "DataLoader" in words or 1 <= len(parts) <= 3)
 
 
 def _columns(facts: Facts) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from .module_rules import LocalHelper, UnknownVersion
 from .path_rules import AbsolutePath, PathOutsideData
 from .return_rules import OddMetric, UnreleasableReturn
 from .shapes import LEVELS, Finding, Rule
-from .site_rules import HardCodedCuda, NetworkUse
+from .site_rules import HardCodedCuda, NetworkUse, UncountedSamples
 from .state_rules import HiddenState, NoSeed
 from .strategy_rules import NeverTrains
 from .syntax_rules import DoesNotParse, MagicAtSite, TopLevelAwait
@@ -36,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     OnlySuggested(),
     TopLevelAwait(),
     NotCut(),
+    UncountedSamples(),
 )
 
 

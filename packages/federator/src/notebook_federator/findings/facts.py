@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from nbfed_site.contracts import Manifest, NotebookBlocked
+from nbfed_site.contracts import Manifest, Names, NotebookBlocked
 
 from ..analysis import Analysis, Place, Statement, carried_statements
 from ..analysis.habits import DATA_NAME
@@ -49,6 +49,7 @@ class Facts:
         carried: the statements that a slice would hold, in notebook order.
         spots: every syntax node in them, outer nodes first; docstrings and annotations left out.
         shown: the slice's own lines by cell and line; empty where it was not cut.
+        names: what plays which part in the slice; None where it was not cut.
         blocked: why it cannot be cut.
         unfilled: roles whose block is still the template.
         sites: how many sites the federation has, where known.
@@ -59,6 +60,7 @@ class Facts:
     carried: tuple[Statement, ...]
     spots: tuple[Spot, ...]
     shown: Mapping[tuple[int, int], str]
+    names: Names | None
     blocked: NotebookBlocked | None
     unfilled: frozenset[Role]
     sites: int | None = None
@@ -104,30 +106,32 @@ def characters(line: str, offset: int) -> int:
 
 def gather(notebook: Notebook, analysis: Analysis, sites: int | None, cut: Cut | None) -> Facts:
     """Prepare what the rules need, once."""
-    shown, blocked = _shown(analysis, cut)
+    module, blocked = _module(analysis, cut)
+    shown = _shown(module) if module else {}
     indices = _carried(analysis, shown) if shown else carried_statements(analysis)
     carried = tuple(analysis.statements[index] for index in indices)
     spots = tuple(spot for statement in carried for spot in _spots(statement, statement.node, ()))
     unfilled = frozenset(block.role for block in analysis.blocks if block.template and block.role in NEEDED)
-    return Facts(notebook, analysis, carried, spots, shown, blocked, unfilled, sites)
+    names = module.manifest.names if module else None
+    return Facts(notebook, analysis, carried, spots, shown, names, blocked, unfilled, sites)
 
 
-def _shown(
-    analysis: Analysis, cut: Cut | None
-) -> tuple[Mapping[tuple[int, int], str], NotebookBlocked | None]:
-    """The lines of the notebook's slice by where they come from, or why it cannot be cut."""
-    if cut is None:
-        return {}, None
+def _module(analysis: Analysis, cut: Cut | None) -> tuple[CutModule | None, NotebookBlocked | None]:
+    """The notebook's slice, or why it cannot be cut."""
     try:
-        module = cut(analysis)
+        return (cut(analysis) if cut else None), None
     except NotebookBlocked as blocked:
-        return {}, blocked
+        return None, blocked
+
+
+def _shown(module: CutModule) -> Mapping[tuple[int, int], str]:
+    """The lines of the slice by where they come from."""
     lines = module.text.split("\n")
     return {
         (span.cell, span.cell_line + offset): lines[span.slice_line - 1 + offset]
         for span in module.manifest.spans
         for offset in range(span.count)
-    }, None
+    }
 
 
 def _carried(analysis: Analysis, shown: Collection[tuple[int, int]]) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ a **hint** only informs.
 
 
 def reference(rules: Sequence[Documented]) -> str:
-    """The text of docs/reference/findings.md."""
+    """The text of docs/reference/findings.md, in the order of codes."""
+    rules = sorted(rules, key=lambda rule: rule.code)
     rows = [
         f"| [{rule.code}](#{rule.code.lower()}) | {rule.title} | {', '.join(rule.levels)} |" for rule in rules
     ]

@@ -110,3 +110,31 @@ def _names(node: ast.AST) -> str:
         for part in ast.walk(node)
         if isinstance(part, ast.Name | ast.Attribute)
     )
+
+
+class UncountedSamples:
+    """Nothing tells how many samples the model is trained or tested on."""
+
+    code = "NF123"
+    title = "Samples that cannot be counted"
+    levels: tuple[Level, ...] = ("error",)
+    why = (
+        "A site's update weighs as much as the training samples behind it, and few samples may not leave. "
+        "Loaders are counted, and arrays of the data cells that the model is given, whole or as slices such "
+        "as `X[i:i + 32]`; where neither can be told from the code, the notebook has to say it."
+    )
+    example = "#| federate: train\nwhile training:\n    xb, yb = next_batch()\n    loss = score(net(xb), yb)"
+    remedy = (
+        'Write in the data cell `num_examples = {"trainset": len(X_train), "testset": len(X_test)}`, '
+        "with the names of your own data."
+    )
+
+    def check(self, facts: Facts) -> Iterator[Finding]:
+        """Look at what the slice knows of the training and the test data."""
+        if facts.names is None or facts.names.num_examples:
+            return
+        loaders = {"train": facts.names.train_loader, "test": facts.names.test_loader}
+        for block in facts.analysis.blocks:
+            if block.role in loaders and not loaders[block.role]:
+                message = f"It cannot be told on how many samples this {block.role} cell works."
+                yield at(block.place, self.code, "error", message, self.remedy)

@@ -47,6 +47,7 @@ def cut(analysis: Analysis) -> Slice:
     find_parameters(analysis, plan)
     _call_parameters(analysis, blocks, plan)
     find_names(analysis, plan, cast)
+    _take_arrays(plan, cast)
     return _finished(analysis, blocks, plan, cast)
 
 
@@ -111,7 +112,7 @@ def _close(analysis: Analysis, flow: Flow, blocks: Sequence[Block], calls: Calls
     indices = closure.statements.keys() | fixed.keys()
     plan.phases = place(analysis, flow, indices, fixed)
     plan.hidden |= replaced
-    plan.generated, plan.made = calls.lines, calls.made
+    plan.before, plan.after, plan.made = calls.before, calls.after, calls.made
     plan.why = closure.statements | reasons
     plan.names = closure.names
     _futures(analysis, plan)
@@ -151,6 +152,19 @@ def _call_parameters(analysis: Analysis, blocks: Sequence[Block], plan: Plan) ->
             call_parameter(analysis, block, "data_path", plan)
         if block.name and block.role == "train" and takes(block, "epochs"):
             call_parameter(analysis, block, "epochs", plan)
+
+
+def _take_arrays(plan: Plan, cast: Cast) -> None:
+    """One name for arrays of the data cells, which the site counts and shares out, and back again."""
+    parts: tuple[tuple[Phase, str | None, tuple[str, ...]], ...] = (
+        ("train", cast.train, cast.train_arrays),
+        ("test", cast.test, cast.test_arrays),
+    )
+    for phase, made, names in parts:
+        if names:
+            arrays = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
+            plan.after.setdefault("data", []).append(f"{made} = {arrays}")
+            plan.before.setdefault(phase, []).append(f"{arrays} = {made}")
 
 
 def _finished(analysis: Analysis, blocks: Sequence[Block], plan: Plan, cast: Cast) -> Slice:

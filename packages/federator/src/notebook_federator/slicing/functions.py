@@ -18,12 +18,18 @@ TEST_RESULT = "nbfed_test_result"
 
 @dataclass(slots=True)
 class Cast:
-    """Names that play a part in the slice, as they are found; None where there is none."""
+    """Names that play a part in the slice, as they are found; None where there is none.
+
+    ``train_arrays``, ``test_arrays``: what ``train`` or ``test`` is to be made of, where it is no name of the
+    notebook's own.
+    """
 
     model: str | None = None
     train: str | None = None
     val: str | None = None
     test: str | None = None
+    train_arrays: tuple[str, ...] = ()
+    test_arrays: tuple[str, ...] = ()
     num_examples: str | None = None
     test_result: str | None = None
     metrics: tuple[str, ...] = ()
@@ -36,9 +42,10 @@ class Cast:
 
 @dataclass(slots=True)
 class Calls:
-    """Generated lines by phase, what they need, and statements that they stand for."""
+    """Generated lines by phase, before or after its statements, what they need, and what they stand for."""
 
-    lines: dict[Phase, list[str]] = field(default_factory=dict)
+    before: dict[Phase, list[str]] = field(default_factory=dict)
+    after: dict[Phase, list[str]] = field(default_factory=dict)
     needs: list[Need] = field(default_factory=list)
     replaced: set[int] = field(default_factory=set)
     kept: dict[int, Phase] = field(default_factory=dict)
@@ -67,7 +74,7 @@ def call_data(analysis: Analysis, block: Block, data_path: str, cast: Cast, call
     found = arguments(analysis, block, cast.given("epochs", data_path))
     calls.needs += [Need(name, len(analysis.statements), "the data block") for name in found.reads]
     calls.made |= dict.fromkeys(names, block.name or "")
-    calls.lines["data"] = [f"{', '.join(names)} = {block.name}({found.text})"]
+    calls.before["data"] = [f"{', '.join(names)} = {block.name}({found.text})"]
 
 
 def call_model(analysis: Analysis, block: Block, cast: Cast, calls: Calls) -> None:
@@ -79,14 +86,14 @@ def call_model(analysis: Analysis, block: Block, cast: Cast, calls: Calls) -> No
         return
     cast.model = "net"
     calls.made["net"] = block.name or ""
-    calls.lines["model"] = [f"net = {block.name}()"]
+    calls.before["model"] = [f"net = {block.name}()"]
 
 
 def call_train(analysis: Analysis, block: Block, epochs: str, cast: Cast, calls: Calls) -> None:
     """``train(net, trainloader, valloader, epochs)``."""
     found = arguments(analysis, block, cast.given(epochs, "data_path"))
     calls.needs += [Need(name, len(analysis.statements), "the train block") for name in found.reads]
-    calls.lines["train"] = [f"{block.name}({found.text})"]
+    calls.after["train"] = [f"{block.name}({found.text})"]
 
 
 def call_test(analysis: Analysis, block: Block, cast: Cast, calls: Calls) -> None:
@@ -94,7 +101,7 @@ def call_test(analysis: Analysis, block: Block, cast: Cast, calls: Calls) -> Non
     cast.test_result = TEST_RESULT
     found = arguments(analysis, block, cast.given("epochs", "data_path"))
     calls.needs += [Need(name, len(analysis.statements), "the test block") for name in found.reads]
-    calls.lines["test"] = [f"{TEST_RESULT} = {block.name}({found.text})"]
+    calls.after["test"] = [f"{TEST_RESULT} = {block.name}({found.text})"]
 
 
 def _own_targets(statement: Statement) -> list[str]:

@@ -41,14 +41,12 @@ def lay_out(analysis: Analysis, plan: Plan) -> Layout:
             for parameter in sorted(plan.parameters.values(), key=lambda p: p.name):
                 page.add(f"{parameter.name} = {parameter.default!r}")
         page.previous = None
-        lines = plan.generated.get(phase, ())
-        if phase in ("data", "model"):
-            page.lines += lines
+        page.lines += plan.before.get(phase, ())
         for index in (i for i in shown if plan.phases[i] == phase and i not in futures):
             page.statement(analysis, plan, analysis.statements[index])
-        if lines and phase not in ("data", "model"):
+        if after := plan.after.get(phase, ()):
             page.gap(1 if page.previous else 0)
-            page.lines += lines
+            page.lines += after
         sections.append(Section(phase, first, page.next_line - 1))
     return Layout("\n".join(page.lines) + "\n", tuple(sections), tuple(page.spans))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nbfed_site.contracts import NotebookBlocked, Phase
 
 from ..analysis import Analysis, Statement
 from ..analysis.effects import dotted
+from .arrays import TEST_ARRAYS, TRAIN_ARRAYS, fed_arrays
 from .functions import Cast
 from .plan import Plan
 
@@ -37,20 +38,49 @@ def find_names(analysis: Analysis, plan: Plan, cast: Cast) -> None:
         by_phase.setdefault(plan.phases[index], []).append(analysis.statements[index])
     if cast.model is None:
         cast.model = _model(analysis, by_phase)
-    loaders = _loaders([*by_phase.get("data", ()), *by_phase.get("setup", ())])
-    train = _ordered(by_phase.get("train", ()), loaders) or loaders
-    test = _ordered(by_phase.get("test", ()), loaders) or loaders
-    if cast.train is None:
-        cast.train = next(iter(sorted(train, key=_off_training)), None)
-    if cast.val is None:
-        cast.val = next((name for name in [*train, *loaders] if _VALIDATION.search(name)), None)
-    if cast.test is None:
-        others = [name for name in test if name != cast.train]
-        cast.test = next((n for n in others if _TEST.search(n)), next(iter(others or test), None))
+    _find_loaders(by_phase, cast, cast.model)
     if cast.num_examples is None and any("num_examples" in s.defines for s in by_phase.get("data", ())):
         cast.num_examples = "num_examples"
     if cast.test_result is None:
         cast.metrics = _metrics(by_phase.get("test", ()))
+
+
+def _find_loaders(by_phase: Mapping[Phase, Sequence[Statement]], cast: Cast, model: str) -> None:
+    early = [*by_phase.get("data", ()), *by_phase.get("setup", ())]
+    loaders, train, test = _loaders(early), by_phase.get("train", ()), by_phase.get("test", ())
+    if cast.train is None:
+        cast.train, cast.train_arrays = _fed(TRAIN_ARRAYS, train, by_phase, model)
+    if cast.test is None:
+        cast.test, cast.test_arrays = _fed(TEST_ARRAYS, test, by_phase, model)
+    used = _ordered(train, loaders) or loaders
+    if cast.train is None:
+        cast.train = next(iter(sorted(used, key=_off_training)), None)
+    if cast.val is None and not cast.test_arrays:  # what stands in for arrays must be arrays
+        cast.val = next((name for name in [*used, *loaders] if _VALIDATION.search(name)), None)
+    if cast.test is None:
+        tested = _ordered(test, loaders) or loaders
+        others = [name for name in tested if name != cast.train]
+        cast.test = next((n for n in others if _TEST.search(n)), next(iter(others or tested), None))
+
+
+def _fed(
+    made: str, statements: Sequence[Statement], by_phase: Mapping[Phase, Sequence[Statement]], model: str
+) -> tuple[str | None, tuple[str, ...]]:
+    """What ``statements`` feed the model from where that is none of the known loaders: the name that they
+    iterate, or ``made`` with the arrays that it is to be made of."""
+    early = [*by_phase.get("data", ()), *by_phase.get("setup", ())]
+    held = {name for statement in early for name in _assigned(statement)} - {model}
+    every = (statement.node for group in by_phase.values() for statement in group)
+    functions = {node.name: node for node in every if isinstance(node, ast.FunctionDef)}
+    nodes = [statement.node for statement in statements]
+    off = made == TEST_ARRAYS
+    names = fed_arrays(nodes, functions, model, held, lambda name: _off_training(name) == off)
+    if not names or set(names) & set(_loaders(early)):
+        return None, ()
+    loops = (n for node in nodes for n in ast.walk(node) if isinstance(n, ast.For | ast.comprehension))
+    if len(names) == 1 and any(names[0] in _names(loop.iter) for loop in loops):
+        return names[0], ()
+    return made, names
 
 
 def _off_training(name: str) -> bool:
@@ -123,8 +153,10 @@ def _ordered(statements: Sequence[Statement], loaders: Sequence[str]) -> list[st
     return [name for name in [*iterated, *(n for n in named if n not in iterated)] if name in loaders]
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    return (n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+def _names(iterated: ast.expr) -> Iterator[str]:
+    """Names that a loop goes over; ``range(len(X))`` goes over none."""
+    counting = isinstance(iterated, ast.Call) and dotted(iterated.func) == ("range",)
+    return (n.id for n in ast.walk(iterated) if isinstance(n, ast.Name) and not counting)
 
 
 def _metrics(statements: Iterable[Statement]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         phases: phase of each statement carried, by index.
-        generated: generated lines of each phase, after its statements.
+        before, after: generated lines of each phase, before and after its statements.
         parameters: what the federation sets.
         hidden: statements whose place a parameter or a generated line takes.
         edits: replacements inside statements, by index.
@@ -33,7 +33,8 @@ class Plan:
     """
 
     phases: dict[int, Phase] = field(default_factory=dict)
-    generated: dict[Phase, list[str]] = field(default_factory=dict)
+    before: dict[Phase, list[str]] = field(default_factory=dict)
+    after: dict[Phase, list[str]] = field(default_factory=dict)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
     edits: dict[int, list[Edit]] = field(default_factory=dict)

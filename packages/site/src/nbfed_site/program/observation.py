@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .labels import as_classes, label_of
+from .watch import Listener
 
 Confusion = tuple[tuple[int, ...], ...]
 _TOLERANCE = 0.005  # two decimals of the notebook's own rounding
@@ -49,7 +50,7 @@ class _Pass:
         return tuple(tuple(int(count) for count in row) for row in matrix)
 
 
-class TestObserver:
+class TestObserver(Listener):
     """Pairs the labels of each batch of the test loader with the model's output for it.
 
     Whatever does not pair one to one makes :meth:`result` give no counts, and the reason.
@@ -73,9 +74,6 @@ class TestObserver:
         self._pending = as_classes(label_of(batch))
         if self._pending is None:
             self._problem = "the labels are not classes"
-
-    def enough(self) -> bool:
-        return False
 
     def rest(self) -> None:
         self._active = False

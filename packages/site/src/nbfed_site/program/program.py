@@ -95,7 +95,7 @@ class Program:
         seed_all(derive_seed(seed, "data"))
         self._run("setup")
         self._run("data")
-        with self._as_main():
+        with self._notebook("data"):  # the splits' own code: data sets, samplers, collation
             self._data = take_splits(self._names, self.manifest, self._partition, self._report)
         self._build_model(seed)
         return self._data.card(self._model.specs())
@@ -114,8 +114,8 @@ class Program:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
         """
-        with self._training(arrays, config, Pacer(self._epochs(config), self._report)):
-            return self._adapter().read(), self._data.samples("train") or 0
+        with self._having_run("train", arrays, config, Pacer(self._epochs(config), self._report)):
+            return self._adapter().read(), self._data.counted("train")
 
     def rehearse(self, arrays: Arrays, config: Mapping[str, Scalar], splits: Sequence[Split] = ()) -> float:
         """Train and test on a few batches: the seconds that a whole round would take here.
@@ -126,9 +126,10 @@ class Program:
             TaskRefused, SiteCodeFailed: as :meth:`fit`.
         """
         once = {**config, "epochs": 1}
-        seconds = self._timed(partial(self._training, arrays, once), Sampler()) * (self._epochs(config) or 1)
+        seconds = self._timed(partial(self._having_run, "train", arrays, once), Sampler())
+        seconds *= self._epochs(config) or 1
         for split in filter(self._testable, splits):
-            seconds += self._timed(partial(self._testing, arrays, config, split), Sampler())
+            seconds += self._timed(partial(self._having_run, split, arrays, config), Sampler())
         return seconds
 
     def _timed(self, run: Callable[[Listener], AbstractContextManager[None]], sampler: Sampler) -> float:
@@ -152,12 +153,13 @@ class Program:
         Raises:
             TaskRefused: ``arrays`` are not the model's.
             SiteCodeFailed: the notebook's code raised.
+            SiteDataFailed: it cannot be told how many samples were tested.
         """
         if not self._testable(split):
             return None
         loader = self._names.get(self._loader_name(split))
         observer = TestObserver(loader if is_whole(loader) else None)
-        with self._model.watch(observer.output), self._testing(arrays, config, split, observer):
+        with self._model.watch(observer.output), self._having_run(split, arrays, config, observer):
             return self._evaluation(observer, split)
 
     def _evaluation(self, observer: TestObserver, split: str) -> Evaluation:
@@ -165,7 +167,7 @@ class Program:
         confusion, problem = observer.result()
         warning = f"No confusion counts: {problem}." if problem else ""
         if confusion is None:
-            return Evaluation(self._data.samples(split) or 0, metrics, warnings=(warning,))
+            return Evaluation(self._data.counted(split), metrics, warnings=(warning,))
         warning = disagreement(confusion, metrics.get("accuracy"))
         labels = tuple(str(label) for label in range(len(confusion)))
         return Evaluation(sum(map(sum, confusion)), metrics, confusion, labels, (warning,) if warning else ())
@@ -201,31 +203,25 @@ class Program:
         return adapt(self._names[name])
 
     @contextmanager
-    def _training(self, arrays: Arrays, config: Mapping[str, Scalar], listener: Listener) -> Iterator[None]:
-        """The train block has run on ``arrays``; all is set back at the end."""
-        mu = float(config.get("proximal_mu", 0))
-        with ExitStack() as stack:
-            self._begin(arrays, config)
-            stack.callback(self._rewind)
-            if mu > 0:
-                stack.enter_context(self._model.proximal(arrays, mu))
-            stack.enter_context(watching(self._names, self.manifest.names.train_loader, listener))
-            self._run("train")
-            yield
-
-    @contextmanager
-    def _testing(
-        self, arrays: Arrays, config: Mapping[str, Scalar], split: Split, listener: Listener
+    def _having_run(
+        self,
+        split: Literal["train", "test", "validation"],
+        arrays: Arrays,
+        config: Mapping[str, Scalar],
+        listener: Listener,
     ) -> Iterator[None]:
-        """The test block has run on ``arrays`` over ``split``; all is set back at the end."""
-        name = self.manifest.names.test_loader
+        """The train block, or the test block over ``split``, has run on ``arrays``; all is set back after."""
+        names, mu = self.manifest.names, float(config.get("proximal_mu", 0))
+        loader = names.train_loader if split == "train" else names.test_loader
         with ExitStack() as stack:
             self._begin(arrays, config)
             stack.callback(self._rewind)
-            if name and split == "validation":
-                self._names[name] = self._names[self._loader_name(split)]
-            stack.enter_context(watching(self._names, name, listener))
-            self._run("test")
+            if split == "train" and mu > 0:
+                stack.enter_context(self._model.proximal(arrays, mu))
+            if split == "validation" and loader:
+                self._names[loader] = self._names[self._loader_name(split)]
+            stack.enter_context(watching(self._names, loader, listener))
+            self._run("train" if split == "train" else "test")
             yield
 
     def _loader_name(self, split: Split) -> str:
@@ -258,21 +254,21 @@ class Program:
         self._snapshot.restore(0)
 
     def _run(self, phase: Phase) -> None:
-        try:
-            with self._as_main():
-                exec(self._slice.code[phase], self._names)
-        except (NbfedError, Stopped):
-            raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            raise code_failure(phase, error, self.manifest) from error
+        with self._notebook(phase):
+            exec(self._slice.code[phase], self._names)
 
     @contextmanager
-    def _as_main(self) -> Iterator[None]:
-        """Let pickling and the like find the notebook's classes where they say they are."""
+    def _notebook(self, phase: Phase) -> Iterator[None]:
+        """The notebook's own code runs: what it raises is told with its place, and pickling and the like
+        find its classes where they say they are."""
         before = sys.modules["__main__"]
         sys.modules["__main__"] = self._module
         try:
             yield
+        except (NbfedError, Stopped):
+            raise
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            raise code_failure(phase, error, self.manifest) from error
         finally:
             sys.modules["__main__"] = before
 

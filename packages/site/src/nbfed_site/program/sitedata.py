@@ -12,6 +12,10 @@ from .partition import Partition
 from .split import Count, take
 from .watch import Progress
 
+_SAY_IT = (
+    'The author writes in the data cell num_examples = {"trainset": len(X_train), "testset": len(X_test)}, '
+    "with the names of the notebook's own data."
+)
 _STATED = {"train": "trainset", "validation": "valset", "test": "testset"}
 
 
@@ -28,19 +32,30 @@ class SiteData:
         count = self.counts.get(split)
         return self.stated.get(split) if count is None else count.samples
 
+    def counted(self, split: str) -> int:
+        """Samples of a split.
+
+        Raises:
+            SiteDataFailed: neither its loader nor the notebook tells; says what to write.
+        """
+        if (found := self.samples(split)) is None:
+            what = f"It cannot be told how many {split} samples the notebook has."
+            raise SiteDataFailed(what, hint=_SAY_IT)
+        return found
+
     def card(self, arrays: tuple[ArraySpec, ...]) -> SiteCard:
         """The counts that are shown before round 1."""
         known = {split: count for split, count in self.counts.items() if count is not None}
+        told = [split for split in _STATED if split in known or self.stated.get(split)]
         return SiteCard(
-            samples={split: self.samples(split) or 0 for split in self.counts},
+            samples={split: self.counted(split) for split in told},
             classes={
                 split: found for split, count in known.items() if (found := count.by_class()) is not None
             },
             unreadable={split: count.unreadable for split, count in known.items()},
             arrays=arrays,
-            warnings=(
-                *(f"{split}: {text}" for split, count in known.items() for text in self._warn(split, count)),
-                *(["train: its samples cannot be counted."] if self.samples("train") is None else []),
+            warnings=tuple(
+                f"{split}: {text}" for split, count in known.items() for text in self._warn(split, count)
             ),
         )
 
@@ -86,7 +101,8 @@ def take_splits(
     numbers = numbers if isinstance(numbers, Mapping) else {}
     stated = {split: int(numbers[key]) for split, key in _STATED.items() if key in numbers}
     data = SiteData(counts, stated, partition is not None)
-    if "train" in held and not data.samples("train"):
-        hint = "Check the site's data folder; a loader that is no DataLoader needs num_examples beside it."
-        raise SiteDataFailed("There is no training sample at this site.", hint=hint)
+    if not data.counted("train"):
+        raise SiteDataFailed(
+            "There is no training sample at this site.", hint="Check the site's data folder."
+        )
     return data

@@ -64,8 +64,8 @@ def is_dataloader(loader: Any) -> bool:
 
 
 def is_whole(loader: Any) -> bool:
-    """Whether ``loader`` is ``(X, y)``: two or three arrays over the same samples."""
-    if not isinstance(loader, list | tuple) or len(loader) not in (2, 3):
+    """Whether ``loader`` is ``(X, y)``: one to three arrays over the same samples."""
+    if not isinstance(loader, list | tuple) or len(loader) not in (1, 2, 3):
         return False
     arrays = all(hasattr(part, "shape") and part.ndim > 0 for part in loader)
     return arrays and len({len(part) for part in loader}) == 1
@@ -81,7 +81,7 @@ def _take_whole(loader: Any, partition: Partition | None) -> tuple[Any, Count]:
     positions = np.arange(len(loader[0]))
     if partition is not None:
         positions = partition.positions(positions.size, labels)
-        loader = type(loader)(part[positions] for part in loader)
+        loader = type(loader)(getattr(part, "iloc", part)[positions] for part in loader)
     return loader, Count(positions.size, None if labels is None else labels[positions])
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from .split import is_dataloader, is_whole
 
@@ -24,8 +24,8 @@ class Progress:
     batches: int
 
 
-class Listener(Protocol):
-    """Hears of passes over the watched loader."""
+class Listener:
+    """Hears of passes over the watched loader, and lets them be."""
 
     def begin(self, loader: Any) -> None:
         """A pass begins."""
@@ -35,12 +35,13 @@ class Listener(Protocol):
 
     def enough(self) -> bool:
         """Whether the pass ends here, now that the notebook's code asks for the next batch."""
+        return False
 
     def rest(self) -> None:
         """The pass is over, or another loader gives the next batch."""
 
 
-class Pacer:
+class Pacer(Listener):
     """Reports training at most twice a second, and each new epoch."""
 
     def __init__(self, epochs: int, report: Callable[[Progress], None]) -> None:
@@ -58,14 +59,8 @@ class Pacer:
             self._next = time.monotonic() + 0.5
             self._report(Progress("train", self._epoch, self._epochs, self._batch, self._batches))
 
-    def enough(self) -> bool:
-        return False
 
-    def rest(self) -> None:
-        """Nothing to say."""
-
-
-class Sampler:
+class Sampler(Listener):
     """Ends each pass after a few batches, and tells how much longer whole passes would have taken.
 
     The first batch of a pass is warm-up: it is taken to last as long as the others. A loader without
@@ -97,9 +92,6 @@ class Sampler:
         each = (now - self._warm) / counted if counted else now - self._begun
         self.beyond += each * self._batches - (now - self._begun)
         return True
-
-    def rest(self) -> None:
-        """Nothing to note."""
 
 
 def _length(loader: Any) -> int:
