@@ -28,13 +28,19 @@ from ..engine.mutual import free_port
 pytestmark = pytest.mark.end_to_end
 NAMES = ("hospital-a", "hospital-b")
 _SECONDS = 300.0
+_WAIT = "    import os, time\\n    while os.path.exists(os.environ.get('GATE', '')): time.sleep(0.02)\\n"
 
 
 @pytest.fixture(scope="module")
 def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The breast-cancer example as it lies in a client image."""
+    """The breast-cancer example as it lies in a client image; its training waits while GATE is there."""
     folder = tmp_path_factory.mktemp("image")
-    checked = api.check(templates.write(folder / "breast.ipynb", "breast-cancer"))
+    notebook = templates.write(folder / "breast.ipynb", "breast-cancer")
+    begin = "def train(net, trainloader, valloader, epochs):\\n"
+    text = notebook.read_text()
+    assert text.count(begin) == 1
+    notebook.write_text(text.replace(begin, begin + _WAIT))
+    checked = api.check(notebook)
     slicing.write(checked.slice, folder / "slice")
     return folder / "slice"
 
@@ -62,9 +68,11 @@ class Study:
         self.federation.create(settings, settings_bytes, manifest, datetime.now(UTC))
         self.server = Server(self.federation)
         self.sites: dict[str, Container] = {}
+        self.gate = folder / "gate"
         for number, name in enumerate(NAMES, start=1):
             federating.add_sites(self.federation, [name], datetime.now(UTC))
             here = {"NBFED_KIT": str(self.kit(name)), "NBFED_SLICE": str(slice_folder)}
+            here["GATE"] = str(self.gate)
             self.sites[name] = Container(SITE, folder / name, here | {"NBFED_SHARE": f"{number}/2"})
 
     def kit(self, name: str, again: bool = False) -> Path:
@@ -100,10 +108,12 @@ def test_two_commands_at_each_site_make_a_model_and_one_record_at_both_ends(
     one, other = study.sites.values()
     assert unwell(one.call("doctor", "--format", "json")) == {}
     assert not any(site.key for site in study.federation.membership().members), "the doctor joins nothing"
+    study.gate.touch()
     for site in study.sites.values():
         site.start("up")
     one.until("training", _SECONDS, round=1)
     one.kill()
+    study.gate.unlink()
     one.start("up")
     assert study.end() == [0, 0, 0], study.server.log + one.log + other.log
     with study.federation.open_ledger() as ledger:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SITE = ["-m", "nbfed_site"]
-USER = 61_713  # in no passwd file
+USER = 61_713 + os.getpid() % 1000  # in no passwd file; another beside other test runs
 
 
 def as_user(command: list[str]) -> list[str]:
