@@ -96,6 +96,18 @@ def join(site: Any, server: Server, folder: Path) -> None:
     server.transport.admit("hospital-a", server.key)
 
 
+def test_a_certificate_that_ends_soon_is_said_in_time(
+    findings, data: Path, server: Server, kit, site
+) -> None:
+    folder = kit()
+    server.days = 20
+    join(site, server, folder)
+    level, text = findings(data=data, kit=folder)["own certificate"]
+    assert level == "warning"
+    assert "20 days left" in text
+    assert "joins anew" in text
+
+
 def test_an_image_without_a_kit(findings, slice_folder: Path, tmp_path: Path) -> None:
     found = findings(kit=tmp_path / "none")
     assert found["kit"] == ("warning", "kit: none Mount the coordinator's folder: -v DIR:/kit:ro")
@@ -239,20 +251,58 @@ def test_a_join_token_that_expired(findings, kit, server: Server) -> None:
     assert "certificate expired" in found["The server does not accept this site's certificate"][1]
 
 
+def test_a_join_token_that_expires_soon(findings, kit, server: Server) -> None:
+    server.coordinator.now -= timedelta(days=28)
+    level, text = findings(kit=kit())["join token"]
+    assert level == "warning"
+    assert "Start `up` before then" in text
+
+
 def test_the_proxy_is_said(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://someone:secret@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     found = findings(kit=kit())
     assert found["proxy"] == ("ok", "proxy: 127.0.0.1:9 ")
-    assert found["The server cannot be reached"][0] == "no"
+    level, text = found["The server cannot be reached"]
+    assert level == "no"
+    assert "HTTPS_PROXY leads to 127.0.0.1:9, where there is no proxy" in text
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("proxy", ["http://someone:secret@127.0.0.1:eighty", "http://:3128", "http://"])
+def test_a_proxy_that_is_none(findings, kit, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+    found = findings(kit=kit())
+    level, text = found["HTTPS_PROXY is no address of a proxy"]
+    assert level == "no"
+    assert "http://HOST:PORT" in text
+    assert "secret" not in str(found)
+    assert "data" in found, "the doctor goes on"
+
+
+def test_a_proxy_that_asks_for_a_login(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            asked, _ = listening.accept()
+            asked.recv(4096)
+            asked.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            asked.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("NO_PROXY", "")
+        level, text = findings(kit=kit())["The server cannot be reached"]
+    assert level == "no"
+    assert "asks for a login" in text
 
 
 def test_a_clock_that_is_off(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr("nbfed_site.link.probe.time", SimpleNamespace(time=lambda: real() + 86_400))
     level, text = findings(kit=kit())["clock"]
-    assert level == "no"
+    assert level == "warning"
     assert text.startswith("clock: +864")
 
 

@@ -11,7 +11,6 @@ from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .contracts import Manifest, NbfedError, SiteCard
 from .kit import KitFolder, read_kit
@@ -19,9 +18,6 @@ from .machine import MB, Finding, free_memory, imports, judged, machine, rights,
 from .options import literals
 from .scratch import Scratch
 from .settings import data_folder, made
-
-if TYPE_CHECKING:
-    from .program import Program
 
 _LOOKED_AT = 1000  # files of the data folder
 _WRITTEN = 1_780_000_000  # this file is younger than that (June 2026)
@@ -124,20 +120,16 @@ def _rehearsal(options: Namespace, manifest: Manifest, kit: KitFolder) -> Iterat
             card = program.prepare(0)
         yield from _card(card, kit, time.monotonic() - begun)
         with redirect_stdout(sys.stderr):
-            seconds = _tried(program)
+            start = dict(program.initial(0))
+            seconds = program.rehearse(start, {"seed": 0}, ("test", "validation"))
         what = f"dry run: trained and tested on a few batches; a round takes about {seconds:.0f} s here"
         yield Finding("ok", what)
-        size = sum(_bytes(spec.shape, spec.dtype) for spec in card.arrays)
-        free = free_memory()
+        size, free = sum(array.nbytes for array in start.values()), free_memory()
         what = f"memory for the model: it has {size / MB:.1f} MB, and {free / MB:.0f} MB are free beside it"
         yield judged(free > _COPIES * size, what, f"Let the container have {_COPIES} times the model more.")
     except NbfedError as error:
         where = f" ({error.where})" if error.where else ""
         yield Finding("no", f"dry run: {error.what}{where}", error.hint or "Tell the coordinator.")
-
-
-def _tried(program: Program) -> float:
-    return program.rehearse(dict(program.initial(0)), {"seed": 0}, ("test", "validation"))
 
 
 def _card(card: SiteCard, kit: KitFolder, seconds: float) -> Iterator[Finding]:
@@ -155,9 +147,3 @@ def _card(card: SiteCard, kit: KitFolder, seconds: float) -> Iterator[Finding]:
     number = card.samples.get("train", fewest)
     what = f"policy: an update rests on {number:,} samples"
     yield judged(number >= fewest, what, f"It may not leave with fewer than {fewest:,}.")
-
-
-def _bytes(shape: tuple[int, ...], dtype: str) -> int:
-    import numpy as np
-
-    return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize

@@ -21,7 +21,7 @@ _SENTENCES = {
     "received": "Round {round}: the server asks to {kind} ({bytes:,} bytes came)",
     "preparing": "Reading the data",
     "card": "Shown to the server, counts only: {samples} samples; unreadable {unreadable}",
-    "unfit": "Not what the data contract asks for, so the coordinator decides: {what}",
+    "unfit": "Mend the data (looked at again every minute), or have the coordinator waive it: {what}",
     "canary": "Trying a few batches, to tell how long a round takes here",
     "evaluating": "Round {round}: evaluating",
     "training": "Round {round}: training",

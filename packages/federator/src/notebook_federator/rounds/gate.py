@@ -81,6 +81,6 @@ def _shortfall(floor: Floor, obstacles: Mapping[str, str], ready: int, quorum: i
         )
     what = f"{ready} of {len(floor.attendance.members)} sites can train; the quorum is {quorum}."
     if any(floor.reception.cards[site].unfit for site in obstacles if site in floor.reception.cards):
-        hint = "Mend the data and start the site again, waive the data contract for it, or remove the site."
+        hint = "Mend the data and resume, waive the data contract for the site, or remove it."
         return DataUnfit(what, where=where, hint=hint)
     return QuorumMissed(what, where=where, hint="Bring the sites here and resume, or declare a lower quorum.")

@@ -250,7 +250,14 @@ def _proxy(host: str, port: int) -> urllib.parse.SplitResult | None:
     found = urllib.request.getproxies().get("https")
     if found is None or urllib.request.proxy_bypass(f"{host}:{port}"):
         return None
-    return urllib.parse.urlsplit(found if "//" in found else f"//{found}")
+    try:
+        proxy = urllib.parse.urlsplit(found if "//" in found else f"//{found}")
+        sound = proxy.hostname and proxy.port != 0
+    except ValueError:
+        sound = None
+    if not sound:  # what it says is not repeated: it can hold a password
+        raise SettingsInvalid("HTTPS_PROXY is no address of a proxy.", hint="Write it as http://HOST:PORT")
+    return proxy
 
 
 def _host_and_port(server: str) -> tuple[str, int]:

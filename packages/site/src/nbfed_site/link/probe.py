@@ -16,7 +16,7 @@ from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeat
 
 from nbfed_site.contracts import CannotConnect
 
-from .fleet import FleetClient, connect
+from .fleet import FleetClient, connect, proxy_of
 from .loop import LinkSettings
 from .refusals import NotRecognised, Unreachable, failure
 
@@ -80,6 +80,8 @@ def ask_admission(settings: LinkSettings) -> None:
 
 def _advice(error: Exception, server: str) -> str:
     place = server.removeprefix("https://")
+    if proxy := proxy_of(server):
+        return _advice_on_proxy(error, proxy, place)
     match error:
         case socket.gaierror():
             return "The name is not known here: ask your network's administrators, or set HTTPS_PROXY."
@@ -87,4 +89,12 @@ def _advice(error: Exception, server: str) -> str:
             return "Nothing listens there: ask the coordinator whether the server runs."
         case TimeoutError():
             return f"A firewall, most likely: let this machine call {place}, or set HTTPS_PROXY."
-    return f"Let this machine call {place}; a proxy must let CONNECT to it through."
+    return f"Let this machine call {place}."
+
+
+def _advice_on_proxy(error: Exception, proxy: str, place: str) -> str:
+    if isinstance(error, socket.gaierror | ConnectionRefusedError):
+        return f"HTTPS_PROXY leads to {proxy}, where there is no proxy: correct it."
+    if " 407 " in str(error):
+        return "The proxy asks for a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    return f"The proxy {proxy} must let CONNECT to {place} through."
