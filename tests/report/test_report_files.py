@@ -1,9 +1,11 @@
 """The three files: complete, self-contained, escaped, and the same for the same record."""
 
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -140,9 +142,13 @@ def test_markdown_tables_are_rectangular(heart: Value, tmp_path: Path) -> None:
 
 
 def test_the_json_holds_the_record_and_no_infinity(heart: Value, tmp_path: Path) -> None:
-    heart["evaluations"][0]["evaluation"]["metrics"]["loss"] = float("nan")
-    heart["evaluations"][1]["evaluation"]["metrics"]["loss"] = float("inf")
-    text = (write_report(RunRecord.from_json(heart), tmp_path).json).read_text()
+    record = RunRecord.from_json(heart)
+    odd = [
+        replace(item, evaluation=replace(item.evaluation, metrics={"loss": value}))
+        for item, value in zip(record.evaluations, (math.nan, math.inf), strict=False)
+    ]
+    record = replace(record, evaluations=(*odd, *record.evaluations[2:]))
+    text = write_report(record, tmp_path).json.read_text()
     document = json.loads(text, parse_constant=pytest.fail)
     assert document["record"]["evaluations"][0]["evaluation"]["metrics"]["loss"] is None
     assert document["record"]["settings"] == heart["settings"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from nbfed_site import __main__ as program
-from nbfed_site.contracts import LineSpan, Manifest, Names, Parameter, Section, canonical_json, digest
+from nbfed_site.contracts import LineSpan, Manifest, Names, Parameter, Section, canonical_json, digest, plain
 
 CODE = b"""data_path = ""
 rate = 0.1
@@ -86,7 +86,7 @@ def _write(
         parameters=(Parameter("data_path", "data_path", None), Parameter("rate", "other", 0.1)),
     )
     (folder / "slice.py").write_bytes(code)
-    (folder / "manifest.json").write_bytes(canonical_json(manifest.to_json()))
+    (folder / "manifest.json").write_bytes(canonical_json(plain(manifest)))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nbfed_site.contracts import Kit, canonical_json, digest
+from nbfed_site.contracts import Kit, canonical_json, digest, plain
 from nbfed_site.keys import generate_key
 from notebook_federator.federation.authority import Authority, Identity, identity, requested_key
 from notebook_federator.ledger import Signer
@@ -60,7 +60,7 @@ class Coordinator:
             "files": {name: digest(data) for name, data in contents.items()},
             **fields,
         }
-        data = canonical_json(change(Kit(**values)).to_json())
+        data = canonical_json(plain(change(Kit(**values))))
         contents["kit.json"] = data
         contents["kit.sig"] = base64.b64encode(self.signer.sign(data))
         contents["signing.pub"] = self.signer.public_key.encode()

@@ -15,6 +15,7 @@ from nbfed_site.contracts import (
     Section,
     canonical_json,
     digest,
+    plain,
 )
 from nbfed_site.program import Partition, Program, Progress
 
@@ -113,7 +114,7 @@ def make_slice(tmp_path: Path) -> MakeSlice:
             modules={name: digest(text.encode()) for name, text in modules.items()},
         )
         (folder / "slice.py").write_bytes(code)
-        (folder / "manifest.json").write_bytes(canonical_json(manifest.to_json()))
+        (folder / "manifest.json").write_bytes(canonical_json(plain(manifest)))
         return folder
 
     return make

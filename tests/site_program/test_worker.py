@@ -299,6 +299,15 @@ def test_data_that_misses_the_contract_is_told_and_looked_at_again_when_mended(m
     assert worker.handle(RoundInput("t4", "describe")).card.unfit == ()  # what fitted is kept in memory
 
 
+def test_an_error_that_nobody_foresaw_is_whole_in_the_site_s_log_alone(make_worker, capfd) -> None:
+    worker, told, _ = make_worker()
+    with pytest.raises(ValueError, match="Ms Smith"):
+        worker.handle(RoundInput("t1", "describe", config={"seed": "Ms Smith"}))
+    assert "Traceback" in (log := capfd.readouterr().err)
+    assert "Ms Smith" in log
+    assert told[-1][1]["what"] == "The site program failed with ValueError."
+
+
 def test_code_that_fails_on_fitting_data_is_the_code_s_failure(make_worker, tmp_path) -> None:
     worker, _, _ = make_worker(data_is=(tmp_path, DataContract(labels=("0", "1"))), data="raise ValueError")
     with pytest.raises(SiteCodeFailed):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbfed_site.contracts import plain
+
 from . import findings
 from .notebook import Role, write_marks
 
@@ -109,7 +111,7 @@ def data(checked: Checked, written: Mapping[int, Role]) -> dict[str, Any]:
         },
         "requirements": list(_requirements(checked)),
         "modules": [module.path for module in analysis.modules],
-        "data_contract": draft and draft.contract.to_json(),
+        "data_contract": draft and plain(draft.contract),
         "data_contract_notes": list(draft.notes) if draft else [],
         "findings": findings.to_json(checked.findings),
         "marked": {str(cell): role for cell, role in written.items()},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import link
 from .certificates import days_left, flaw
-from .contracts import NotApproved, Receipt, ReleasePolicy, canonical_json
+from .contracts import NotApproved, Receipt, ReleasePolicy, canonical_json, rebuilt
 from .events import Tell
 from .keys import generate_key, private_key, public_key, sign, write_private
 from .kit import KitFolder
@@ -104,8 +104,7 @@ def is_approved(kit: KitFolder, before: Sequence[Receipt]) -> bool:
 
 def _covers(details: Details, kit: KitFolder) -> bool:
     asked = approval(kit)
-    value = json.loads(str(details["policy"]))
-    policy = ReleasePolicy(**{**value, "metrics": tuple(value["metrics"])})
+    policy = rebuilt(ReleasePolicy, json.loads(str(details["policy"])))
     same = all(details[name] == asked[name] for name in ("image", "slice", "signer"))
     return same and policy.tightened(kit.kit.policy) == kit.kit.policy
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .contracts import BadInput, Manifest, ReleasePolicy, Scalar, SettingsInvalid
+from .contracts import BadInput, Manifest, ReleasePolicy, Scalar, SettingsInvalid, plain, rebuilt
 from .kit import KitFolder
 from .options import literals
 from .scratch import Scratch
@@ -73,15 +73,15 @@ def read_settings(path: Path) -> Settings:
     return made(Settings, value)
 
 
-def made(kind: Callable[..., _MadeT], fields: Mapping[str, Any]) -> _MadeT:
+def made(kind: type[_MadeT], fields: Mapping[str, Any]) -> _MadeT:
     """``kind`` with ``fields``.
 
     Raises:
-        SettingsInvalid: a field is missing or unknown.
+        SettingsInvalid: a field is missing, unknown, or of another kind.
     """
     try:
-        return kind(**fields)
-    except TypeError as error:
+        return rebuilt(kind, fields)
+    except (TypeError, ValueError) as error:
         raise SettingsInvalid(f"The site's settings do not fit: {error}.") from error
 
 
@@ -103,8 +103,8 @@ def from_kit(options: Namespace, scratch: Scratch, manifest: Manifest, folder: K
         data_path=str(data) if data else None,
         parameters=literals(dict(options.set)),
         partition=options.share,
-        policy=asdict(_own_policy(options, kit.policy)),
-        contract=kit.contract.to_json(),
+        policy=plain(_own_policy(options, kit.policy)),
+        contract=plain(kit.contract),
         wire=kit.wire,
         heartbeat_seconds=kit.heartbeat,
         give_up_seconds=options.give_up,

@@ -92,7 +92,7 @@ def _worker(settings: Settings, receipts: Receipts, tell: Tell) -> Worker:
         given["data_path"] = settings.data_path
     share = made(Partition, settings.partition) if settings.partition else None
     policy = made(ReleasePolicy, settings.policy)
-    contract = DataContract.from_json(settings.contract) if settings.contract else DataContract()
+    contract = made(DataContract, settings.contract)
     data = (Path(settings.data_path) if settings.data_path else None, contract)
     program = Program(Path(settings.slice), given, share, lambda progress: tell("progress", asdict(progress)))
     return Worker(program, policy, receipts, tell, settings.name, data=data)

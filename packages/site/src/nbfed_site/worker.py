@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from .contracts import (
     DataContract,
     DataUnfit,
     Evaluation,
+    NbfedError,
     ReleasePolicy,
     RoundInput,
     RoundOutput,
@@ -22,8 +24,8 @@ from .contracts import (
     SiteFailed,
     SiteFailure,
     TaskRefused,
-    card_json,
     derive_seed,
+    plain,
 )
 from .fit import card_misfits, misfits
 from .program import Program, Split, describe_failure
@@ -76,6 +78,8 @@ class Worker:
         try:
             output = self._answer(task, came.arrays_digest)
         except Exception as error:
+            if not isinstance(error, NbfedError):
+                traceback.print_exc()  # to the site's own log, where the failure's hint leads
             failure = self.describe(error)
             self._receipts.record("refused", task, None, {"reason": f"{failure.code} {failure.what}"})
             self._events("failed", about | asdict(failure))
@@ -140,7 +144,7 @@ class Worker:
             self._events("preparing", {})
             with self._running("prepare", seconds):
                 self._card = self._described(task)
-            self._events("card", card_json(self._card))
+            self._events("card", plain(self._card))
             if self._card.unfit:
                 self._events("unfit", {"what": " ".join(self._card.unfit)})
         return self._card
@@ -155,7 +159,7 @@ class Worker:
                 raise
             what = f"The data is not what the federation's data contract asks for. {' '.join(missed)}"
             raise DataUnfit(
-                what, where=error.where, hint="Mend the data folder; `doctor` checks it."
+                what, where=error.where, hint="Mend the data folder; it is looked at again every minute."
             ) from error
         return replace(card, unfit=(*missed, *card_misfits(self._contract, card)))
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nbfed_site.contracts import Manifest, RunUnreadable, SettingsInvalid, canonical_json
+from nbfed_site.contracts import Manifest, RunUnreadable, SettingsInvalid, canonical_json, plain
 
 from ..ledger import Ledger
 from .events import utc_now
@@ -75,7 +75,7 @@ def _make(federation: FederationFolder, folder: RunFolder, names: tuple[str, ...
         options = replace(options, initial=_copied(wish.initial, folder.path / _INITIAL))
     settings = resolve(options, manifest, cores=1)
     _check_wishes(settings, manifest)
-    (folder.slice / "manifest.json").write_bytes(canonical_json(manifest.to_json()))
+    (folder.slice / "manifest.json").write_bytes(canonical_json(plain(manifest)))
     folder.create(settings)
 
 

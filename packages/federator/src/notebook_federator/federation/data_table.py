@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from nbfed_site.contracts import DataContract, FederationUnreadable
+from nbfed_site.contracts import DataContract, FederationUnreadable, plain
 from nbfed_site.contracts.data import Split, stays_below
 
 _KEYS = ("files", "columns", "labels", "image_size", "minimum", "minimum_per_class")
@@ -13,7 +13,7 @@ _KEYS = ("files", "columns", "labels", "image_size", "minimum", "minimum_per_cla
 
 def contract_to_table(contract: DataContract) -> dict[str, Any]:
     """What to write into ``[data]``; expectations that there are not are left out."""
-    return {key: value for key, value in contract.to_json().items() if value}
+    return {key: value for key, value in plain(contract).items() if value}
 
 
 def contract_from_table(table: Mapping[str, Any]) -> DataContract:

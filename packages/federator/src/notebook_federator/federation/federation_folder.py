@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from nbfed_site.contracts import FederationUnreadable, Manifest, canonical_json
+from nbfed_site.contracts import FederationUnreadable, Manifest, canonical_json, plain
 
 from ..ledger import Entry, Ledger, Signer
 from .authority import Authority
@@ -187,7 +187,7 @@ class FederationFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Keep the manifest of the slice that the images hold."""
-        write(self.slice / "manifest.json", canonical_json(manifest.to_json()))
+        write(self.slice / "manifest.json", canonical_json(plain(manifest)))
 
     def _write_keys(self, authority: Authority, host: str, now: datetime) -> None:
         pairs: Mapping[str, Pair] = {

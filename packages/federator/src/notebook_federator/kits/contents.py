@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from nbfed_site.contracts import canonical_json, digest
+from nbfed_site.contracts import canonical_json, digest, plain
 
 from ..image.signing_keys import fingerprint
 from .compose import compose_files, stack_file
@@ -66,5 +66,5 @@ def kit_files(
     files["stack.yml"] = stack_file(container, mounted)
     digests = {name: digest(data) for name, data in files.items()}
     digests |= {IMAGES_FILE: images_digest} if images_digest else {}
-    text = canonical_json(replace(container.kit, files=digests).to_json())
+    text = canonical_json(plain(replace(container.kit, files=digests)))
     return {**files, "kit.json": text, "kit.sig": base64.b64encode(credentials.sign(text)) + b"\n"}

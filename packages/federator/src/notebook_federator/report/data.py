@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nbfed_site.contracts import (
@@ -11,10 +11,8 @@ from nbfed_site.contracts import (
     RunUnreadable,
     Scalar,
     SiteCard,
-    card_from_json,
-    card_json,
-    evaluation_from_json,
-    evaluation_json,
+    plain,
+    rebuilt,
 )
 
 SCHEMA_VERSION = 1
@@ -172,25 +170,7 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
-        value = asdict(self)
-        value["sites"] = [
-            {
-                "name": site.name,
-                "card": site.card and card_json(site.card),
-                "receipts": site.receipts and asdict(site.receipts),
-                "waived": site.waived,
-            }
-            for site in self.sites
-        ]
-        value["evaluations"] = [
-            {
-                "alone": item.alone,
-                "round": item.round,
-                "site": item.site,
-                "evaluation": evaluation_json(item.evaluation),
-            }
-            for item in self.evaluations
-        ]
+        value: dict[str, Any] = plain(self)
         return value
 
     @classmethod
@@ -206,32 +186,6 @@ class RunRecord:
                 hint="Make the report with the version of Notebook Federator that made the run.",
             )
         try:
-            return _record(cls, value)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise RunUnreadable(f"The run record is not complete: {type(error).__name__} {error}.") from error
-
-
-def _record(cls: type[RunRecord], value: Mapping[str, Any]) -> RunRecord:
-    fields = dict(value)
-    fields["settings"] = Settings(**value["settings"])
-    fields["sites"] = tuple(_site(item) for item in value["sites"])
-    fields["rounds"] = tuple(_round(item) for item in value["rounds"])
-    fields["evaluations"] = tuple(
-        ModelEvaluation(item["alone"], item["round"], item["site"], evaluation_from_json(item["evaluation"]))
-        for item in value["evaluations"]
-    )
-    fields["warnings"] = tuple(value.get("warnings", ()))
-    return cls(**fields)
-
-
-def _site(value: Mapping[str, Any]) -> SiteRecord:
-    card, receipts = value.get("card"), value.get("receipts")
-    if receipts is not None:
-        receipts = Receipts(**{**receipts, "metrics": tuple(receipts.get("metrics", ()))})
-    card = None if card is None else card_from_json(card)
-    return SiteRecord(value["name"], card, receipts, value.get("waived", ""))
-
-
-def _round(value: Mapping[str, Any]) -> RoundRecord:
-    sites = tuple(Participation(**item) for item in value["sites"])
-    return RoundRecord(**{**value, "sites": sites})
+            return rebuilt(cls, value)
+        except (TypeError, ValueError) as error:
+            raise RunUnreadable(f"The run record is not complete: {error}.") from error

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nbfed_site.contracts import Manifest, RunUnreadable, SiteCard, card_from_json, evaluation_from_json
+from nbfed_site.contracts import Evaluation, Manifest, RunUnreadable, SiteCard, rebuilt
 
 from ..federation import RunFolder, RunSettings
 from ..ledger import Entry, Ledger
@@ -97,7 +97,7 @@ def _site(name: str, entries: Sequence[Entry], folder: RunFolder) -> SiteRecord:
     mine = [entry for entry in entries if entry.body.get("site") == name]
     cards = [entry.body["card"] for entry in mine if entry.kind == "card"]
     waivers = [entry.body["reason"] for entry in mine if entry.kind == "waived"]
-    card = _in_order(card_from_json(cards[-1])) if cards else None
+    card = _in_order(rebuilt(SiteCard, cards[-1])) if cards else None
     receipts = _receipts(folder.site(name) / "receipts.jsonl")
     return SiteRecord(name, card, receipts, waivers[-1] if waivers else "")
 
@@ -138,7 +138,7 @@ def _evaluations(entries: Sequence[Entry], rounds: int) -> tuple[ModelEvaluation
             kind, _, rest = entry.body["model"].partition("-")
             alone, number = (rest, rounds) if kind == "alone" else (None, int(rest))
             site = entry.body["site"]
-            evaluation = evaluation_from_json(entry.body["evaluation"])
+            evaluation = rebuilt(Evaluation, entry.body["evaluation"])
             found[alone, number, site] = ModelEvaluation(alone, number, site, evaluation)
     return tuple(found.values())
 

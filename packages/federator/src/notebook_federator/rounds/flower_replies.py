@@ -12,12 +12,12 @@ from nbfed_site.contracts import (
     SiteFailure,
     TaskRefused,
     output_from_header,
+    rebuilt,
 )
 from nbfed_site.link.pack import slots_from_json, total_bytes
 from nbfed_site.link.records import Run, open_parcel
 
 from .object_store import SpillingStore
-from .sound import require_sound
 from .spooled import SpooledArrays
 
 _WORDS = 500
@@ -62,12 +62,9 @@ def read_reply(sent: Sent, store: SpillingStore) -> RoundOutput | SiteFailure:
     try:
         header, run = open_parcel(sent.tree, lambda key: store.get(key) or b"")
         if "failure" in header:
-            failure = SiteFailure(**header["failure"])
-            require_sound(failure)
-            return failure
+            return rebuilt(SiteFailure, header["failure"])
         arrays = None if run is None else _arrays(run, header["layout"], store)
         output = output_from_header(header["output"], arrays)
-        require_sound(output)
         task = sent.task
         if (output.task_id, output.kind, output.round) != (task.task_id, task.kind, task.round):
             raise BadInput("The reply is to another task.")

@@ -11,7 +11,7 @@ from nbfed_site.contracts import (
     SettingsInvalid,
     SiteCard,
     SiteFailure,
-    card_json,
+    plain,
 )
 
 from .attendance import Attendance
@@ -163,7 +163,7 @@ class Reception:
         self.cards[site], self._described[site] = card, instance
         if known:
             return
-        self.journal.record("card", site=site, card=card_json(card), receipts=traffic(reply)["receipts"])
+        self.journal.record("card", site=site, card=plain(card), receipts=traffic(reply)["receipts"])
         if card.unfit:
             self.journal.record("unfit", site=site, why=list(card.unfit))
 

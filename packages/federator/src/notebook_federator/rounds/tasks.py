@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nbfed_site.contracts import Arrays, RoundInput, Scalar, TaskKind, evaluation_json
+from nbfed_site.contracts import Arrays, RoundInput, Scalar, TaskKind, plain
 
 from .journal import Journal
 from .port import Replied
@@ -71,5 +71,5 @@ def note_evaluations(journal: Journal, store: ModelStore | None, reply: Replied,
                 model=model,
                 site=reply.site,
                 split=split,
-                evaluation=evaluation_json(evaluation),
+                evaluation=plain(evaluation),
             )

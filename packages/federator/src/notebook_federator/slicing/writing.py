@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nbfed_site.contracts import canonical_json
+from nbfed_site.contracts import canonical_json, plain
 
 from .shapes import Slice
 
@@ -13,7 +13,7 @@ def files(slice_: Slice) -> dict[str, bytes]:
     """The files of a slice: relative path -> bytes."""
     return {
         "slice.py": slice_.text.encode(),
-        "manifest.json": canonical_json(slice_.manifest.to_json()),
+        "manifest.json": canonical_json(plain(slice_.manifest)),
         **slice_.modules,
     }
 

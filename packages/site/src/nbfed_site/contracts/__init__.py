@@ -39,6 +39,7 @@ from .errors import (
     error_kind,
 )
 from .model import Array, Arrays, ArraySpec, Scalar
+from .plain import plain, rebuilt
 from .slice import PHASES, LineSpan, Manifest, Names, Parameter, Phase, Section
 
 if TYPE_CHECKING:
@@ -52,10 +53,6 @@ if TYPE_CHECKING:
         SiteCard,
         SiteFailure,
         TaskKind,
-        card_from_json,
-        card_json,
-        evaluation_from_json,
-        evaluation_json,
         output_from_header,
         output_header,
     )
@@ -125,14 +122,12 @@ __all__ = [
     "UpdateRefused",
     "VersionSkew",
     "canonical_json",
-    "card_from_json",
-    "card_json",
     "derive_seed",
     "digest",
     "error_kind",
-    "evaluation_from_json",
-    "evaluation_json",
     "json_digest",
     "output_from_header",
     "output_header",
+    "plain",
+    "rebuilt",
 ]

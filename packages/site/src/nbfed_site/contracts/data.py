@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 
@@ -38,34 +38,6 @@ class DataContract:
         for pattern in (*self.files, *self.columns):
             if not stays_below(pattern):
                 raise ValueError(f"{pattern!r} is no pattern of files below the data folder")
-
-    def to_json(self) -> dict[str, Any]:
-        """The contract as plain JSON values."""
-        return {
-            "files": list(self.files),
-            "columns": {name: list(columns) for name, columns in self.columns.items()},
-            "labels": list(self.labels),
-            "image_size": self.image_size and list(self.image_size),
-            "minimum": dict(self.minimum),
-            "minimum_per_class": self.minimum_per_class,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> DataContract:
-        """Rebuild a contract from :meth:`to_json`'s value.
-
-        Raises:
-            KeyError, TypeError, ValueError: not a contract.
-        """
-        size = value["image_size"]
-        return cls(
-            files=tuple(map(str, value["files"])),
-            columns={str(name): tuple(map(str, columns)) for name, columns in value["columns"].items()},
-            labels=tuple(map(str, value["labels"])),
-            image_size=None if size is None else (int(size[0]), int(size[1])),
-            minimum={str(split): int(count) for split, count in value["minimum"].items()},
-            minimum_per_class=int(value["minimum_per_class"]),
-        )
 
 
 def stays_below(pattern: str) -> bool:

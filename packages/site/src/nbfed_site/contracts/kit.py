@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .data import DataContract
+from .plain import rebuilt
 from .policy import ReleasePolicy
 
 KIT_SCHEMA = 1
@@ -49,21 +50,14 @@ class Kit:
     files: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = KIT_SCHEMA
 
-    def to_json(self) -> dict[str, Any]:
-        """The kit as plain JSON values."""
-        return {**asdict(self), "contract": self.contract.to_json()}
-
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Kit:
-        """Rebuild a kit from :meth:`to_json`'s value.
+        """Rebuild a kit from what :func:`plain` made of one.
 
         Raises:
             ValueError: written by another schema version.
-            KeyError, TypeError: not a kit.
+            TypeError: not a kit.
         """
         if value.get("schema_version") != KIT_SCHEMA:
             raise ValueError(f"kit schema {value.get('schema_version')!r}, not {KIT_SCHEMA}")
-        policy = dict(value["policy"])
-        policy["metrics"] = tuple(policy["metrics"])
-        fields = {**value, "policy": ReleasePolicy(**policy), "files": dict(value["files"])}
-        return cls(**{**fields, "contract": DataContract.from_json(value["contract"])})
+        return rebuilt(cls, value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .model import Arrays, ArraySpec, Scalar
+from .plain import plain, rebuilt
 from .policy import Receipt
 
 TaskKind = Literal["describe", "initialise", "canary", "train", "evaluate", "stop"]
@@ -126,79 +127,15 @@ class SiteFailure:
 
 def output_header(output: RoundOutput) -> dict[str, Any]:
     """All of ``output`` but its arrays, as plain JSON values."""
-    evaluation, validation, card = output.evaluation, output.validation, output.card
-    return {
-        "task_id": output.task_id,
-        "kind": output.kind,
-        "round": output.round,
-        "num_examples": output.num_examples,
-        "metrics": dict(output.metrics),
-        "seconds": dict(output.seconds),
-        "evaluation": evaluation and evaluation_json(evaluation),
-        "validation": validation and evaluation_json(validation),
-        "card": card and card_json(card),
-        "receipts": [asdict(receipt) for receipt in output.receipts],
-    }
+    header: dict[str, Any] = plain(replace(output, arrays=None))
+    del header["arrays"]
+    return header
 
 
 def output_from_header(header: Mapping[str, Any], arrays: Arrays | None) -> RoundOutput:
     """Rebuild an output from :func:`output_header`'s value and its arrays.
 
     Raises:
-        KeyError, TypeError: not such a header.
+        TypeError: not such a header.
     """
-    fields = dict(header)
-    for name in ("evaluation", "validation"):
-        if fields[name] is not None:
-            fields[name] = evaluation_from_json(fields[name])
-    if fields["card"] is not None:
-        fields["card"] = card_from_json(fields["card"])
-    fields["receipts"] = tuple(Receipt(**item) for item in fields["receipts"])
-    return RoundOutput(arrays=arrays, **fields)
-
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as plain JSON values."""
-    return {
-        "num_examples": evaluation.num_examples,
-        "metrics": dict(evaluation.metrics),
-        "confusion": evaluation.confusion and [list(row) for row in evaluation.confusion],
-        "labels": list(evaluation.labels),
-        "warnings": list(evaluation.warnings),
-    }
-
-
-def evaluation_from_json(value: Mapping[str, Any]) -> Evaluation:
-    """Rebuild an evaluation from :func:`evaluation_json`'s value."""
-    rows = value["confusion"]
-    return Evaluation(
-        num_examples=value["num_examples"],
-        metrics=dict(value["metrics"]),
-        confusion=rows and tuple(tuple(row) for row in rows),
-        labels=tuple(value["labels"]),
-        warnings=tuple(value["warnings"]),
-    )
-
-
-def card_json(card: SiteCard) -> dict[str, Any]:
-    """A site card as plain JSON values."""
-    return {
-        "samples": dict(card.samples),
-        "classes": {split: dict(counts) for split, counts in card.classes.items()},
-        "unreadable": dict(card.unreadable),
-        "arrays": [[spec.name, list(spec.shape), spec.dtype] for spec in card.arrays],
-        "warnings": list(card.warnings),
-        "unfit": list(card.unfit),
-    }
-
-
-def card_from_json(value: Mapping[str, Any]) -> SiteCard:
-    """Rebuild a site card from :func:`card_json`'s value."""
-    return SiteCard(
-        samples=dict(value["samples"]),
-        classes={split: dict(counts) for split, counts in value["classes"].items()},
-        unreadable=dict(value["unreadable"]),
-        arrays=tuple(ArraySpec(name, tuple(shape), dtype) for name, shape, dtype in value["arrays"]),
-        warnings=tuple(value["warnings"]),
-        unfit=tuple(value.get("unfit", ())),
-    )
+    return replace(rebuilt(RoundOutput, header), arrays=arrays)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .model import Scalar
+from .plain import rebuilt
 
 Phase = Literal["setup", "data", "model", "train", "test"]
 PHASES: tuple[Phase, ...] = ("setup", "data", "model", "train", "test")
@@ -86,29 +87,17 @@ class Manifest:
     rounds: int | None = None
     schema_version: int = SCHEMA_VERSION
 
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as plain JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
-        """Rebuild a manifest from :meth:`to_json`'s value.
+        """Rebuild a manifest from what :func:`plain` made of one.
 
         Raises:
             ValueError: written by another schema version.
-            KeyError, TypeError: not a manifest.
+            TypeError: not a manifest.
         """
         if value.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"manifest schema {value.get('schema_version')!r}, not {SCHEMA_VERSION}")
-        fields = dict(value)
-        fields["sections"] = tuple(Section(**item) for item in value["sections"])
-        fields["spans"] = tuple(LineSpan(**item) for item in value["spans"])
-        names = dict(value["names"])
-        names["metrics"] = tuple(names["metrics"])
-        fields["names"] = Names(**names)
-        fields["parameters"] = tuple(Parameter(**item) for item in value["parameters"])
-        fields["requirements"] = tuple(value["requirements"])
-        return cls(**fields)
+        return rebuilt(cls, value)
 
     def locate(self, line: int) -> tuple[int, int] | None:
         """The notebook cell and line that slice line ``line`` came from, or None if generated."""
