@@ -1,7 +1,9 @@
 """The doctor: each thing that can be wrong at a site is found, and what to do is said."""
 
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nbfed_site.contracts import DataContract, ReleasePolicy, digest
+from nbfed_site import doctor
+from nbfed_site.contracts import DataContract, Manifest, ReleasePolicy, SettingsInvalid, digest
+from nbfed_site.fit import misfits
+from nbfed_site.program import read_slice
+from nbfed_site.settings import data_folder
 
 from .conftest import CODE, TRAINS, write_slice, write_training
 from .coordinator import Coordinator, Server
@@ -166,7 +172,41 @@ def test_files_of_others(findings, data: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "access", lambda path, mode: "x.csv" not in str(path) and real(path, mode))
     level, text = findings(data=data)["data can be read"]
     assert level == "no"
-    assert "1 of 1 cannot be read" in text
+    assert "1 of 1 files and 0 folders are shut" in text
+
+
+@pytest.fixture
+def manifest(slice_folder: Path) -> Manifest:
+    return read_slice(slice_folder).manifest
+
+
+@pytest.fixture
+def shut_folder() -> Iterator[Path]:
+    """A folder within another, which this process may not enter while it is nobody's."""
+    outer = Path(tempfile.mkdtemp())
+    outer.chmod(0o755)
+    (outer / "open.csv").write_text("1")
+    inner = outer / "shut"
+    (inner / "below").mkdir(parents=True)
+    inner.chmod(0o000)
+    root = os.geteuid() == 0
+    os.seteuid(61_713 if root else os.geteuid())
+    yield inner
+    os.seteuid(0 if root else os.geteuid())
+    inner.chmod(0o755)
+    shutil.rmtree(outer)
+
+
+def test_folders_of_others(manifest: Manifest, shut_folder: Path) -> None:
+    seen = {finding.what.split(":")[0]: finding for finding in doctor._files(shut_folder.parent)}
+    assert seen["data"].level == "ok"
+    assert seen["data can be read"].level == "no"
+    assert "0 of 1 files and 1 folders are shut: let user" in seen["data can be read"].advice
+    seen = {finding.what.split(":")[0]: finding for finding in doctor._files(shut_folder)}
+    assert "It is shut" in seen["data"].advice
+    assert misfits(DataContract(files=("*",)), shut_folder / "below") == ["There is no data folder."]
+    with pytest.raises(SettingsInvalid, match="not there, or shut"):
+        data_folder(shut_folder / "below", manifest)
 
 
 def test_data_that_does_not_fit_the_contract(told, data: Path, kit) -> None:

@@ -17,10 +17,11 @@ from .kit import KitFolder, read_kit
 from .machine import MB, Finding, free_memory, imports, judged, machine, rights, runtime
 from .options import literals
 from .scratch import Scratch
-from .settings import data_folder, made
+from .settings import NAME_IT, data_folder, made
 
 _LOOKED_AT = 1000  # files of the data folder
 _WRITTEN = 1_780_000_000  # this file is younger than that (June 2026)
+_MORE = 'NBFED_ENGINE_OPTIONS="--memory 32g", or a larger machine.'
 _COPIES = 3  # of the model, beside the one that trains: what comes, what leaves, and some slack
 
 
@@ -86,7 +87,7 @@ def _data(options: Namespace, manifest: Manifest, kit: KitFolder | None) -> Iter
     if folder is None:
         taken = any(item.meaning == "data_path" for item in manifest.parameters)
         what = "the notebook reads a folder, and there is none" if taken else "the notebook reads no folder"
-        yield judged(not taken, f"data: {what}", "Mount it: -v DIR:/data:ro")
+        yield judged(not taken, f"data: {what}", NAME_IT)
     else:
         yield from _files(folder)
     for what in misfits(kit.kit.contract, folder) if kit else ():
@@ -95,13 +96,15 @@ def _data(options: Namespace, manifest: Manifest, kit: KitFolder | None) -> Iter
 
 
 def _files(folder: Path) -> Iterator[Finding]:
-    files = list(islice((Path(top, name) for top, _, names in os.walk(folder) for name in names), _LOOKED_AT))
+    shut: list[OSError] = []
+    walked = os.walk(folder, onerror=shut.append)
+    files = list(islice((Path(top, name) for top, _, names in walked for name in names), _LOOKED_AT))
     sealed = sum(not os.access(file, os.R_OK) for file in files)
-    yield judged(
-        bool(files), f"data: {len(files)} files seen in {folder}", "It is empty, or its owner keeps it shut."
-    )
-    advice = f"{sealed} of {len(files)} cannot be read: let user {os.getuid()} read them."
-    yield judged(not sealed, "data can be read", advice)
+    empty = "It is empty." if not shut else f"It is shut: let user {os.getuid()} read it."
+    yield judged(bool(files), f"data: {len(files)} files seen in {folder}", empty)
+    what = f"{sealed} of {len(files)} files and {len(shut)} folders are shut"
+    advice = f"{what}: let user {os.getuid()} read them."
+    yield judged(not sealed and not shut, "data can be read", advice)
     yield judged(not os.access(folder, os.W_OK), "data cannot be written", "Mount it with :ro", "warning")
 
 
@@ -126,7 +129,7 @@ def _rehearsal(options: Namespace, manifest: Manifest, kit: KitFolder) -> Iterat
         yield Finding("ok", what)
         size, free = sum(array.nbytes for array in start.values()), free_memory()
         what = f"memory for the model: it has {size / MB:.1f} MB, and {free / MB:.0f} MB are free beside it"
-        yield judged(free > _COPIES * size, what, f"Let the container have {_COPIES} times the model more.")
+        yield judged(free > _COPIES * size, what, f"{_COPIES} times the model are needed: {_MORE}")
     except NbfedError as error:
         where = f" ({error.where})" if error.where else ""
         yield Finding("no", f"dry run: {error.what}{where}", error.hint or "Tell the coordinator.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def misfits(contract: DataContract, folder: Path | None) -> list[str]:
 
     Opens tables and images only, and reads no more of them than their headers.
     """
-    if folder is not None and folder.is_dir():
+    if folder is not None and os.path.isdir(folder):
         return [*_files(contract, folder), *_columns(contract, folder), *_sizes(contract, folder)]
     asked = contract.files or contract.columns or contract.image_size
     return ["There is no data folder."] if asked else []
@@ -65,13 +66,13 @@ def _classes(contract: DataContract, card: SiteCard) -> Iterator[str]:
 
 def _files(contract: DataContract, folder: Path) -> Iterator[str]:
     for pattern in dict.fromkeys((*contract.files, *contract.columns)):
-        if not any(path.is_file() for path in folder.glob(pattern)):
+        if not any(map(os.path.isfile, folder.glob(pattern))):
             yield f"No file matches {pattern}."
 
 
 def _columns(contract: DataContract, folder: Path) -> Iterator[str]:
     for pattern, columns in contract.columns.items():
-        tables = [path for path in folder.glob(pattern) if path.is_file()]
+        tables = list(filter(os.path.isfile, folder.glob(pattern)))
         lacks = [_lacking(path, columns) for path in _spread(tables, _TABLES)]
         seen = _seen(len(lacks), len(tables), "tables")
         if shut := lacks.count(None):

@@ -32,7 +32,7 @@ class Finding:
 
     def text(self) -> str:
         """The finding as one line."""
-        return f"{self.level:<8}{self.what}" + (f": {self.advice}" if self.advice else "")
+        return f"{self.level:<8}" + (f"{self.what.rstrip('.')}: {self.advice}" if self.advice else self.what)
 
 
 def judged(good: bool, what: str, advice: str, otherwise: Literal["warning", "no"] = "no") -> Finding:
@@ -99,7 +99,11 @@ def machine(scratch: Scratch, slice_folder: Path) -> Iterator[Finding]:
     """Disk, memory, processors, shared memory, and the GPU where the image is made for one."""
     with suppress(OSError):
         free = shutil.disk_usage(scratch.path).free
-        yield judged(free > 200 * MB, f"disk: {free / GB:.1f} GB free in {scratch.path}", "Free some space.")
+        yield judged(
+            free > 200 * MB,
+            f"disk: {free / GB:.1f} GB free in {scratch.path}",
+            "Free some space, or NBFED_SCRATCH=/big/disk",
+        )
     memory = free_memory()
     yield judged(memory > GB, f"memory: {memory / GB:.1f} GB free", "Training may need more.", "warning")
     yield Finding("ok", f"processors: {len(os.sched_getaffinity(0))}")
@@ -107,7 +111,7 @@ def machine(scratch: Scratch, slice_folder: Path) -> Iterator[Finding]:
         found = os.statvfs("/dev/shm")
         size = found.f_frsize * found.f_blocks
         enough = size >= 256 * MB or b"num_workers" not in (slice_folder / "slice.py").read_bytes()
-        advice = "The notebook's loaders use workers: start with --shm-size 1g"
+        advice = "The notebook's loaders use workers: NBFED_SHM=8g, which is --shm-size"
         yield judged(enough, f"/dev/shm: {size / MB:.0f} MB", advice, "warning")
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "none", "void"):
         yield _gpu()
@@ -134,5 +138,7 @@ def _gpu() -> Finding:
     seen = torch.cuda.is_available() if torch else Path("/dev/nvidiactl").exists()
     name = torch.cuda.get_device_name(0) if torch and seen else "seen" if seen else "none seen"
     return judged(
-        seen, f"GPU: {name}", "Start with --gpus all; the driver must not be older than the image's CUDA."
+        seen,
+        f"GPU: {name}",
+        "Install NVIDIA's Container Toolkit, start with --gpus all; a driver no older than the image's CUDA.",
     )

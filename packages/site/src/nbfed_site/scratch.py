@@ -73,7 +73,7 @@ class Scratch:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             os.chdir(self.path / "home")
         except OSError as error:
-            hint = f"Mount a folder there that user {os.getuid()} may write, such as --tmpfs {self.path}."
+            hint = f"Mount a folder there that user {os.getuid()} may write: NBFED_SCRATCH=/some/folder"
             what = f"The scratch folder cannot be written: {error.strerror}."
             raise BadInput(what, where=str(self.path), hint=hint) from error
         os.environ["USER"] = os.environ["LOGNAME"] = "nbfed"

@@ -16,6 +16,7 @@ from .options import literals
 from .scratch import Scratch
 
 DATA = Path("/data")
+NAME_IT = "Name it: sh site doctor /path/to/data (it is mounted: -v DIR:/data:ro)."
 _MadeT = TypeVar("_MadeT")
 
 
@@ -129,9 +130,7 @@ def data_folder(asked: Path | None, manifest: Manifest) -> Path | None:
     Raises:
         SettingsInvalid: the one asked for is not there.
     """
-    if asked is not None and not asked.is_dir():
-        raise SettingsInvalid(
-            "The data folder is not there.", where=str(asked), hint="Mount it: -v DIR:/data:ro"
-        )
+    if asked is not None and not os.path.isdir(asked):  # a shut folder above it is no error of Python's
+        raise SettingsInvalid("The data folder is not there, or shut.", where=str(asked), hint=NAME_IT)
     taken = any(item.meaning == "data_path" for item in manifest.parameters)
-    return asked or (DATA if taken and DATA.is_dir() else None)
+    return asked or (DATA if taken and os.path.isdir(DATA) else None)

@@ -53,8 +53,8 @@ def _find_loaders(by_phase: Mapping[Phase, Sequence[Statement]], cast: Cast, mod
     if cast.test is None:
         cast.test, cast.test_arrays = _fed(TEST_ARRAYS, test, by_phase, model)
     used = _ordered(train, loaders) or loaders
-    if cast.train is None:
-        cast.train = next(iter(sorted(used, key=_off_training)), None)
+    if cast.train is None:  # rather none than the weight of another set
+        cast.train = next((name for name in used if not _off_training(name)), None)
     if cast.val is None and not cast.test_arrays:  # what stands in for arrays must be arrays
         cast.val = next((name for name in [*used, *loaders] if _VALIDATION.search(name)), None)
     if cast.test is None:
@@ -84,7 +84,8 @@ def _fed(
 
 
 def _off_training(name: str) -> bool:
-    return bool(_VALIDATION.search(name) or _TEST.search(name))
+    found = _VALIDATION.search(name) or _TEST.search(name)
+    return bool(found) and "train" not in name.lower()
 
 
 def _model(analysis: Analysis, by_phase: dict[Phase, list[Statement]]) -> str:
