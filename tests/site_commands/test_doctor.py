@@ -340,7 +340,7 @@ def test_a_proxy_that_asks_for_a_login(findings, kit, monkeypatch: pytest.Monkey
 
 def test_a_clock_that_is_off(findings, kit, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
-    monkeypatch.setattr("nbfed_site.link.probe.time", SimpleNamespace(time=lambda: real() + 86_400))
+    monkeypatch.setattr("nbfed_site.link.refusals.time", SimpleNamespace(time=lambda: real() + 86_400))
     level, text = findings(kit=kit())["clock"]
     assert level == "warning"
     assert text.startswith("clock: +864")

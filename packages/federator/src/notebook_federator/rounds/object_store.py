@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,14 +118,27 @@ class SpillingStore(ObjectStore):
                 for _ in positions:
                     self.drop(file)
                 return
+            waiting = [(file, at) for at in positions]
             if proved and not entry.available:
                 entry.available = True
-                good, waiting = [(file, positions[0])], [*entry.places, *((file, at) for at in positions[1:])]
-            else:
-                good, waiting = entry.places, [(file, at) for at in positions]
+                file.filled.add(positions[0])
+                waiting, entry.places = [*entry.places, *waiting[1:]], waiting[:1]
             if entry.available:
-                copy_chunk(good[0], waiting)
-            entry.places = [*good, *waiting]
+                self._fill(entry, waiting)
+            else:
+                entry.places += waiting
+
+    def _fill(self, entry: _Entry, waiting: Iterable[Place]) -> None:
+        """Copy a chunk that is here to more places.
+
+        A place of another length, or that waits for an object that is no chunk, is given up: the run that
+        it is part of never becomes whole.
+        """
+        for place in waiting:
+            if entry.places and copy_chunk(entry.places[0], place):
+                entry.places.append(place)
+            else:
+                self.drop(place[0])
 
     def new_file(self, nbytes: int = 0) -> RunFile:
         """A file for a run of ``nbytes``, with one user; one that has served is used again if it can be.
@@ -134,6 +148,7 @@ class SpillingStore(ObjectStore):
         with self._lock:
             file = self._spare.pop() if self._spare else RunFile(self.folder / f"{next(self._numbers)}.run")
         file.nbytes, file.users = nbytes, 1
+        file.filled.clear()
         return file
 
     def drop(self, file: RunFile) -> None:
@@ -165,11 +180,12 @@ class SpillingStore(ObjectStore):
             owner.file = file
             for position, chunk in enumerate(run.chunk_ids):
                 entry = self._entry(chunk)
+                file.users += 1
                 if entry.available and not filled:
-                    copy_chunk(entry.places[0], [(file, position)])
+                    self._fill(entry, [(file, position)])
+                    continue
                 entry.places.append((file, position))
                 entry.available = entry.available or filled
-                file.users += 1
 
     def get(self, object_id: str) -> bytes | None:
         """One object whole; empty if it is expected and not here yet."""

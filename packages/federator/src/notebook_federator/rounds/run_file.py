@@ -21,12 +21,18 @@ class RunFile:
 
     def __init__(self, path: Path) -> None:
         self.nbytes = self.users = 0
+        self.filled: set[int] = set()  # positions of the chunks that were received and proved
         self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
     def length_at(self, position: int) -> int:
         """Length of the chunk at ``position`` (0-based)."""
         return min(CHUNK_BYTES, self.nbytes - position * CHUNK_BYTES)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all chunks of a run that is received are here."""
+        return len(self.filled) == -(-self.nbytes // CHUNK_BYTES)
 
     def write(self, offset: int, pieces: Pieces) -> int:
         """Write ``pieces`` one after the other; their length."""
@@ -63,7 +69,11 @@ class RunFile:
         self.path.unlink(missing_ok=True)
 
 
-def copy_chunk(source: Place, targets: Iterable[Place]) -> None:
-    """Copy one chunk to other places, each a file and a position."""
-    for file, position in targets:
-        file.write(position * CHUNK_BYTES, [source[0].read(source[1])])
+def copy_chunk(source: Place, target: Place) -> bool:
+    """Copy one chunk to another place, a file and a position; False where that is for another length."""
+    file, position = target
+    if file.length_at(position) != source[0].length_at(source[1]):
+        return False
+    file.write(position * CHUNK_BYTES, [source[0].read(source[1])])
+    file.filled.add(position)
+    return True

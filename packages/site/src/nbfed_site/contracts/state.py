@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
+
+from .plain import rebuilt
 
 Stage = Literal["joined", "preparing", "described", "training", "evaluating", "sending", "waiting"]
-_STAGES = frozenset(get_args(Stage))
-_MOST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,6 @@ class SiteState:
     def from_header(cls, text: str) -> SiteState | None:
         """Rebuild a state from :meth:`header`'s line; None of anything else, whoever sent it."""
         try:
-            value = json.loads(text[:200])
-        except ValueError:
+            return rebuilt(cls, json.loads(text[:200]))
+        except (ValueError, TypeError):
             return None
-        if not isinstance(value, Mapping) or value.keys() != {"stage", "round", "epoch", "epochs"}:
-            return None
-        numbers: list[Any] = [value["round"], value["epoch"], value["epochs"]]
-        sound = all(type(number) is int and 0 <= number <= _MOST for number in numbers)
-        return cls(value["stage"], *numbers) if sound and value["stage"] in _STAGES else None

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.node_pb2 import Node
 from numpy.typing import NDArray
 
-from nbfed_site.contracts import Arrays, BadInput, CannotConnect, RoundInput
+from nbfed_site.contracts import Arrays, BadInput, CannotConnect, RoundInput, rebuilt
 
 from .fleet import FleetClient
 from .pack import (
@@ -147,7 +147,7 @@ class Courier:
 
     def _read(self, node: Node) -> Task | None:
         answer = self._client.call("pull-messages", PullMessagesRequest(node=node), PullMessagesResponse)
-        if not answer.messages_list:
+        if not (answer.messages_list and answer.message_object_trees):
             return None
         metadata, tree = answer.messages_list[0].metadata, answer.message_object_trees[0]
 
@@ -155,13 +155,10 @@ class Courier:
             return PullObjectRequest(node=node, run_id=metadata.run_id, object_id=object_id)
 
         header, run = open_parcel(tree, lambda object_id: self._client.pull_object(ask(object_id)))
-        task = RoundInput(
-            task_id=header["task_id"],
-            kind=header["kind"],
-            round=header["round"],
-            arrays=None if run is None else self._download(run, header["layout"], ask),
-            config=header["config"],
-        )
+        layout = header.pop("layout", None)
+        task = task_of(header)
+        if run is not None:
+            task = replace(task, arrays=self._download(run, layout, ask))
         return Task(task, metadata, 0 if run is None else run.nbytes)
 
     def _download(self, run: Run, layout: Any, ask: Any) -> Arrays:
@@ -238,6 +235,18 @@ class Courier:
         if self._node is None:
             raise NotRecognised("this site is not active")
         return self._node
+
+
+def task_of(header: Mapping[str, Any]) -> RoundInput:
+    """The task, without its arrays, that the header of a message states.
+
+    Raises:
+        BadInput: it states none.
+    """
+    try:
+        return rebuilt(RoundInput, header)
+    except TypeError as error:
+        raise BadInput(f"A message states no task: {error}.") from error
 
 
 def _interval(seconds: float) -> float:

@@ -65,5 +65,5 @@ def _ask(settings: LinkSettings, token: Path, body: bytes) -> bytes:
         raise refusal(response.status, answer, response.headers["Date"], VERSIONS)
     try:
         return str(json.loads(answer)["certificate"]).encode()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreachable("the answer is no certificate: is this the right server?") from error

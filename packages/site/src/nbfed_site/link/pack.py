@@ -24,6 +24,7 @@ Wire = Literal["fp32", "bf16"]
 CHUNK_BYTES = 16 << 20
 _ALIGN = 64
 _PLAIN_KINDS = "biufcSU"
+_MOST_SIDES, _MOST_BYTES = 32, 1 << 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ def slots_from_json(rows: Sequence[Any]) -> tuple[Slot, ...]:
     Raises:
         BadInput: not such a layout.
     """
+    if not isinstance(rows, list):
+        raise BadInput("The layout of the arrays cannot be read.")
     slots: list[Slot] = []
     for row in rows:
         slots.append(_slot(row, slots))
@@ -60,13 +63,20 @@ def _slot(row: Any, before: Sequence[Slot]) -> Slot:
     try:
         name, dtype, shape, encoding = row
         shape, kind = tuple(shape), np.dtype(dtype)
-        count = math.prod(shape)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, SyntaxError) as error:
         raise BadInput("The layout of the arrays cannot be read.") from error
-    sound = isinstance(name, str) and all(isinstance(side, int) and side >= 0 for side in shape)
-    if not sound or kind.kind not in _PLAIN_KINDS or encoding not in ("", "bf16"):
+    sound = isinstance(name, str) and all(type(side) is int and side >= 0 for side in shape)
+    if not sound or not _is_plain(kind, dtype, shape) or encoding not in ("", "bf16"):
         raise BadInput(f"Array {name!r} of type {dtype!r} cannot be sent.")
-    return Slot(name, dtype, shape, encoding, offset, count * (2 if encoding else kind.itemsize))
+    return Slot(name, dtype, shape, encoding, offset, math.prod(shape) * (2 if encoding else kind.itemsize))
+
+
+def _is_plain(kind: np.dtype[Any], written: Any, shape: tuple[int, ...]) -> bool:
+    """Whether NumPy can make such an array: it has limits even for arrays without elements."""
+    if kind.kind not in _PLAIN_KINDS or kind.str != written or kind.itemsize == 0:
+        return False
+    room = math.prod(max(side, 1) for side in shape) * kind.itemsize
+    return len(shape) <= _MOST_SIDES and room <= _MOST_BYTES
 
 
 def total_bytes(slots: Sequence[Slot]) -> int:

@@ -9,7 +9,6 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
@@ -18,7 +17,7 @@ from nbfed_site.contracts import CannotConnect
 
 from .fleet import FleetClient, connect, proxy_of
 from .loop import LinkSettings
-from .refusals import NotRecognised, Unreachable, failure
+from .refusals import NotRecognised, Unreachable, clock_ahead, failure
 
 _SECONDS = 10.0
 
@@ -56,11 +55,7 @@ def look(settings: LinkSettings) -> Probe:
             found = CannotConnect(what, where=settings.server, hint=hint)
         raise found from error
     expires = ssl.cert_time_to_seconds(str(shown["notAfter"])) if shown else None
-    there = parsedate_to_datetime(date).timestamp() if date else None
-    return Probe(
-        None if expires is None else (expires - time.time()) / 86400,
-        None if there is None else time.time() - there,
-    )
+    return Probe(None if expires is None else (expires - time.time()) / 86400, clock_ahead(date))
 
 
 def ask_admission(settings: LinkSettings) -> None:

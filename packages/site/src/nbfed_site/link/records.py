@@ -28,12 +28,14 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_object_tree,
     no_object_id_recompute,
 )
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nbfed_site.contracts import BadInput, canonical_json
 
 from .pack import CHUNK_BYTES
 
 _RUN_TYPE = "nbfed.run.1/"
+_STRANGE = (AttributeError, DecodeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,12 @@ def open_parcel(tree: ObjectTree, fetch: Callable[[str], bytes]) -> tuple[dict[s
     try:
         content = json.loads(get_object_body(fetch(tree.children[0].object_id), RecordDict))
         record = ConfigRecord.inflate(fetch(content["header"]))
-        header = json.loads(cast(bytes, record["json"]))
+        header = dict(json.loads(cast(bytes, record["json"])))
         if "arrays" not in content:
             return header, None
         arrays = json.loads(get_object_body(fetch(content["arrays"]), ArrayRecord))
         return header, run_from_object(arrays["run"], fetch(arrays["run"]))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except _STRANGE as error:
         raise BadInput("A message is not of the agreed form.") from error
 
 
@@ -119,14 +121,15 @@ def run_from_object(object_id: str, data: bytes) -> Run:
     """Read the deflated ``Array`` object of a run.
 
     Raises:
-        ValueError, KeyError, IndexError, TypeError, AttributeError: it is not one.
+        ValueError: it is not one.
     """
-    body = json.loads(get_object_body(data, Array))
-    sound = all(isinstance(index, int) and index >= 0 for index in body["arraychunk_ids"])
-    if not sound or not body["stype"].startswith(_RUN_TYPE):
-        raise ValueError(f"array serialised as {body['stype']!r}")
-    unique = get_object_children_ids_from_object_content(data)
-    run = Run(object_id, int(body["shape"][0]), tuple(unique[i] for i in body["arraychunk_ids"]))
-    if run.nbytes < 0 or len(run.chunk_ids) != -(-run.nbytes // CHUNK_BYTES):
-        raise ValueError(f"{run.nbytes} bytes in {len(run.chunk_ids)} chunks")
-    return run
+    try:
+        body = json.loads(get_object_body(data, Array))
+        (nbytes,), order = body["shape"], body["arraychunk_ids"]
+        sound = all(type(number) is int and number >= 0 for number in (nbytes, *order))
+        if not sound or not body["stype"].startswith(_RUN_TYPE) or len(order) != -(-nbytes // CHUNK_BYTES):
+            raise ValueError(f"{nbytes} bytes in {len(order)} chunks, serialised as {body['stype']!r}")
+        unique = get_object_children_ids_from_object_content(data)
+        return Run(object_id, nbytes, tuple(unique[index] for index in order))
+    except _STRANGE as error:
+        raise ValueError(f"no run of array bytes: {error}") from error

@@ -73,16 +73,21 @@ def _stated(text: str) -> CannotConnect | None:
         value = json.loads(text)
         kind = error_kind(value["code"])
         what, hint = str(value["what"]), str(value.get("hint", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return (kind if issubclass(kind, CannotConnect) else CannotConnect)(what, hint=hint)
 
 
-def _clock_hint(date: str | None) -> str:
+def clock_ahead(date: str | None) -> float | None:
+    """Seconds that this machine's clock is ahead of an answer's ``Date``; None where that is no date."""
     try:
-        apart = time.time() - parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError):
-        return ""
+        return time.time() - parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _clock_hint(date: str | None) -> str:
+    ahead = clock_ahead(date) or 0.0
     return (
-        f" (this machine's clock is {apart:+.0f} s from the server's)" if abs(apart) > _CLOCK_SECONDS else ""
+        f" (this machine's clock is {ahead:+.0f} s from the server's)" if abs(ahead) > _CLOCK_SECONDS else ""
     )
