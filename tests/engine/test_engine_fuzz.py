@@ -1,5 +1,6 @@
 """What a member that went bad can send: every call, malformed in many ways, while honest sites train."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -8,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ from nbfed_site.link.courier import Courier, Delivery, Task, _reply_to
 from nbfed_site.link.fleet import FleetClient, connect, varint
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head, chunk_id
 from nbfed_site.link.refusals import NotRecognised, Unreachable
+from notebook_federator.rounds.flower_body import Refusal, object_fields
 from notebook_federator.rounds.flower_server import REQUESTS
 from notebook_federator.rounds.port import Failed, Replied
 
@@ -385,6 +387,20 @@ class Size:
             for name, more in slack.items()
             if getattr(self, name) > getattr(other, name) + more
         ]
+
+
+def test_fields_without_end_are_not_read_again_and_again() -> None:
+    taken = 0
+
+    async def crumbs() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(1 << 17):
+            taken += 1
+            yield b"\x08" if taken % 2 else b"\x00"
+
+    with pytest.raises(Refusal, match="not the protobuf"):
+        asyncio.run(object_fields(crumbs()))
+    assert taken < 2000
 
 
 def test_a_few_bytes_cannot_announce_terabytes(alone: Rogue) -> None:

@@ -1,5 +1,6 @@
 """A federation's server as a real process: joining, status, decisions, and what it survives."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,7 +113,11 @@ def test_tokens_work_once(study: Any, tmp_path: Path) -> None:
     kit = give_kit(server.federation, "a", tmp_path / "sites")
     server.start()
     assert kit.join()[0] == 200
-    assert kit.join()[0] == 200  # a lost answer, asked for again
+    given = kit.certificate.read_bytes()
+    for _ in range(3):  # a lost answer, asked for again
+        assert kit.join()[0] == 200
+        assert kit.certificate.read_bytes() == given
+    assert [entry["site"] for entry in entries(server.federation, "site_joined")] == ["a"]
     thief = tmp_path / "thief.pem"
     generate_key(thief)
     for _ in range(3):
@@ -143,7 +148,9 @@ def test_what_else_is_no_way_to_join(study: Any, tmp_path: Path) -> None:
         assert answer[0] == status
         assert said in answer[1]["what"]
     context = client_context(server.federation.certificate("authority"), new.token)
-    for body in (b"", b"[]", b"{", b'{"versions": 1}', b"[" * 60_000, b"\xff"):
+    odd = json.dumps(json.loads(new.request()) | {"csr": "\ud800"}).encode()
+    unsaid = json.dumps({"versions": "\ud800"}).encode()
+    for body in (odd, unsaid, b"", b"[]", b"{", b'{"versions": 1}', b"[" * 60_000, b"\xff"):
         status, _ = call(server.federation.settings().server, context, "POST", "/v1/join", body)
         assert status in (403, 426)
     before = len(entries(server.federation, "join_refused"))

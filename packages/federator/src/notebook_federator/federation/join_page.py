@@ -36,6 +36,7 @@ class JoinPage:
     versions: str
     now: Callable[[], datetime]
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _given: dict[Admission, str] = field(default_factory=dict)
 
     def answer(self, visitor: Identity, body: bytes) -> Answer:
         """The answer to a join request of whoever holds a token."""
@@ -62,6 +63,9 @@ class JoinPage:
         return self._admit(ledger, decision, request)
 
     def _admit(self, ledger: Ledger, admission: Admission, request: JoinRequest) -> Answer:
+        """Issue a certificate, once: whoever asks again is given the same, and does not fill the ledger."""
+        if (given := self._given.get(admission)) is not None:
+            return 200, {"certificate": given}
         issued = self.authority.issue_site(request.csr, admission.site, self.now())
         ledger.append(
             "site_joined",
@@ -73,7 +77,8 @@ class JoinPage:
             expires=issued.expires,
         )
         self.follower.follow(ledger)
-        return 200, {"certificate": issued.pem.decode()}
+        self._given[admission] = issued.pem.decode()
+        return 200, {"certificate": self._given[admission]}
 
     def _refuse(self, ledger: Ledger, refusal: Refusal, code: str = JoinRefused.code) -> Answer:
         """Record each reason once; none holds words of the visitor, who so cannot fill the ledger."""
@@ -89,6 +94,6 @@ def _told(code: str, what: str, hint: str) -> dict[str, str]:
 
 def _versions(body: bytes) -> str:
     try:
-        return str(json.loads(body)["versions"])[:200]
+        return str(json.loads(body)["versions"])[:200].encode(errors="replace").decode()
     except (ValueError, KeyError, TypeError, RecursionError):
         return "versions that it does not name"

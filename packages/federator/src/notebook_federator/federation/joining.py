@@ -64,9 +64,10 @@ def read_request(body: bytes) -> JoinRequest:
     try:
         value = json.loads(body)
         csr, kit, slice_digest = (str(value[name]) for name in ("csr", "kit", "slice"))
+        pem = csr.encode()
     except (ValueError, KeyError, TypeError, RecursionError):
         raise JoinRefused("The join request cannot be read.", hint=_ASK) from None
-    return JoinRequest(csr.encode(), requested_key(csr.encode()), kit, slice_digest)
+    return JoinRequest(pem, requested_key(pem), kit, slice_digest)
 
 
 def decide_join(

@@ -24,6 +24,7 @@ from .turned_away import Complaints, reason_of, say_goodbye
 
 HEAD_BYTES = 16 << 10
 _ACCEPT_PAUSE = 0.2
+_SHUTDOWN_SECONDS = 5.0  # for the peer to end TLS too; what it sends meanwhile is not looked at
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -139,14 +140,20 @@ class Entrance(uvicorn.Server):
 
     async def _verify(self, connection: socket.socket, address: str) -> None:
         """Have TLS look at one connection, and hand it over to HTTP."""
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        with connection.dup() as spare:
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            spare = connection.dup()
+        except OSError:  # no file descriptors left, or the peer was gone already
+            connection.close()
+            return
+        with spare:
             try:
                 await asyncio.get_running_loop().connect_accepted_socket(
                     lambda: Guest(self),
                     connection,
                     ssl=self._context,
                     ssl_handshake_timeout=self.limits.handshake_seconds if self._context else None,
+                    ssl_shutdown_timeout=_SHUTDOWN_SECONDS if self._context else None,
                 )
             except OSError as error:
                 self._complaints.note(address, reason_of(error))
@@ -179,6 +186,18 @@ class Guest(HttpToolsProtocol):
         self._unwatch()
         self._entrance.guests.leave(self)
         super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins; one that comes before the answer to the last is not waited for, but the end.
+
+        Raises:
+            BrokenPipeError: to the parser, which stops. HTTP allows such requests; uvicorn queues them
+                without end, and no site sends them.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            raise BrokenPipeError
+        super().on_message_begin()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, of a head only so many."""

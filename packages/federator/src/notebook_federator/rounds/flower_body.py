@@ -16,9 +16,10 @@ from .run_file import RunFile
 
 PIECE_BYTES = 1 << 20
 IDLE_SECONDS = 60.0
-_PAGE_BYTES = 1 << 16
+PAGE_BYTES = 1 << 16
 _PAGE_SECONDS = 20.0
-_FIELD_BYTES = 1 << 16
+_FIELD_BYTES = 1 << 10
+_LENGTH_DIGITS = 12
 _CONTENT_TAG = 0x22
 
 Scope = MutableMapping[str, Any]
@@ -92,6 +93,30 @@ async def _send_piece(send: Send, piece: bytes, more: bool) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
+def body_length(scope: Scope, most: int) -> int:
+    """How long a request says that its body is; HTTP takes no more of it.
+
+    Raises:
+        Refusal: it does not say, or it is more than ``most`` bytes.
+    """
+    headers = dict(scope["headers"])
+    unsaid = scope["method"] == "POST" or b"transfer-encoding" in headers
+    length: bytes = headers.get(b"content-length", b"" if unsaid else b"0")
+    if not length.isdigit():
+        raise Refusal(411, "length required")
+    if len(length) > _LENGTH_DIGITS or int(length) > most:
+        raise Refusal(413, "too large")
+    return int(length)
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The body of a request; however small its pieces, it takes no more memory than its length."""
+    data = bytearray()
+    async for piece in body_of(receive):
+        data += piece
+    return bytes(data)
+
+
 async def body_of(receive: Receive) -> AsyncIterator[bytes]:
     """The body of a request as it comes; its length was judged by the header and is kept by HTTP."""
     more = True
@@ -105,20 +130,20 @@ async def body_of(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def answer_page(
-    page: Page, visitor: Visitor | None, scope: Scope, receive: Receive
+    page: Page, visitor: Visitor | None, scope: Scope, receive: Receive, turn: asyncio.Lock
 ) -> tuple[int, bytes]:
-    """Read the request of a page, and have it answered: the status, and JSON."""
+    """Read the request of a page, and have it answered: the status, and JSON.
+
+    One at a time, by ``turn``: who asks for a page without end leaves the threads to the sites' transfers.
+    """
     if scope["method"] != page.method:
         raise Refusal(404, "not found")
     if visitor is None or visitor.role != page.role:
         raise Refusal(403, f"this is for the certificate of a {page.role}")
-    data = b""
     async with asyncio.timeout(_PAGE_SECONDS):
-        async for piece in body_of(receive):
-            data += piece
-            if len(data) > _PAGE_BYTES:
-                raise Refusal(413, "too large")
-    status, value = await asyncio.to_thread(page.answer, visitor, data)
+        data = await whole_body(receive)
+    async with turn:
+        status, value = await asyncio.to_thread(page.answer, visitor, data)
     return status, canonical_json(value)
 
 
@@ -139,7 +164,7 @@ async def object_fields(body: AsyncIterator[bytes]) -> tuple[bytes, memoryview, 
             tag, start, length = found
             return data[:tag], memoryview(data)[start:], length
         if len(data) > _FIELD_BYTES:
-            break
+            raise Refusal(400, "not the protobuf message of this call")
     return data, memoryview(b""), 0
 
 

@@ -1,4 +1,7 @@
-"""Who is there and what is under way: the books of the server, and the events that the round loop reads."""
+"""Who is there and what is under way: the books of the server, and the events that the round loop reads.
+
+Touches of Flower that are not its public API: ``flwr.proto.fleet_pb2``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from flwr.app import ArrayRecord, RecordDict
+from flwr.proto.fleet_pb2 import PushMessagesResponse
 from nbfed_site.contracts import (
     CannotConnect,
     RoundInput,
@@ -21,7 +25,7 @@ from nbfed_site.link.fleet import VERSIONS
 from nbfed_site.link.records import parcel
 
 from .flower_body import Call
-from .flower_replies import Member, Sent, read_reply
+from .flower_replies import Member, Sent, check_tree, read_reply
 from .flower_state import SiteState, add_site, start_run, task_metadata
 from .object_store import SpillingStore
 from .port import Event, Failed, Joined, Lost, Progressed, Received, Replied
@@ -29,6 +33,7 @@ from .run_file import RunFile
 from .uploads import Upload
 
 _MISSED_HEARTBEATS = 4
+_ARRIVALS_SECONDS = 60.0
 _RUN_ALIVE_SECONDS = 10.0
 _MOST_BYTES, _SPARE_BYTES = 1 << 36, 64 << 20
 
@@ -104,10 +109,10 @@ class SiteDesk:
         """Events, waiting for the first one."""
         try:
             yield self._events.get(timeout=max(timeout, 0.0))
-            while True:
-                yield self._events.get_nowait()
         except queue.Empty:
             return
+        for _ in range(self._events.qsize()):  # no more: there may be a site that never ends
+            yield self._events.get_nowait()
 
     def post(self, task: RoundInput, site: str, content: RecordDict) -> int | None:
         """Put a message into a site's tray; its node id, None where it was expelled meanwhile.
@@ -137,17 +142,16 @@ class SiteDesk:
         with self._lock:
             for message_id in [key for key, sent in self._sent.items() if chosen(sent)]:
                 sent = self._forget(message_id)
-                self.store.delete(message_id)
                 if sent.reply_id:
                     self.store.delete(sent.reply_id)
 
     def _forget(self, message_id: str) -> Sent:
         sent = self._sent.pop(message_id)
         self.state.delete_messages({message_id})
+        self.store.delete(message_id)  # a site need not have said that it read its task
         self.state.confirmed.discard(message_id)
-        for session in [key for key, other in self._sessions.items() if other is sent]:
-            del self._sessions[session]
-            self.state.end_session(session)
+        if self._sessions.pop(sent.session_id, None) is not None:
+            self.state.end_session(sent.session_id)
         return sent
 
     def pulse(self) -> None:
@@ -187,7 +191,7 @@ class SiteDesk:
     def _turned_away(self, key: bytes, how: str) -> None:
         with self._lock:
             member = self._by_key.get(key)
-            if member is not None and member.complaint != how:
+            if member is not None and not member.complaint:
                 member.complaint = how
                 what = f"Site {member.site} {how}."
                 hint = "give the site the kit and image that belong to the server's"
@@ -199,7 +203,7 @@ class SiteDesk:
             member = self._by_key.get(call.key)
             if member is None:
                 return
-            member.heard_at, member.complaint = time.monotonic(), ""
+            member.heard_at = time.monotonic()
             member.up += call.length
             if call.name not in ("activate-node", "deactivate-node"):
                 self._here(member)
@@ -226,8 +230,10 @@ class SiteDesk:
                 return
             if instance != member.instance:
                 member.instance = instance
-                member.present = False
                 self.withdraw(lambda sent: sent.member is member)
+                if self._is_restless(member):
+                    self._gone(member)
+                member.present = False
             self._here(member)
 
     def left(self, node_id: int) -> None:
@@ -237,9 +243,16 @@ class SiteDesk:
                 self._gone(member)
 
     def _here(self, member: Member) -> None:
-        if not member.present and member.instance:
-            member.present = True
+        if not member.present and member.instance and not self._is_restless(member):
+            member.present, member.complaint = True, ""
+            member.arrivals.append(time.monotonic())
             self._tell(Joined(member.site, member.instance))
+
+    def _is_restless(self, member: Member) -> bool:
+        """Whether a site came so often of late that it is taken for away: each time it is sent its task
+        anew, and stands in the ledger."""
+        arrivals = member.arrivals
+        return len(arrivals) == arrivals.maxlen and time.monotonic() - arrivals[0] < _ARRIVALS_SECONDS
 
     def _gone(self, member: Member) -> None:
         if member.present:
@@ -253,22 +266,30 @@ class SiteDesk:
             if sent is None or sent.member.node_id != node_id or message_id in self.state.confirmed:
                 return
             self.state.confirmed.add(message_id)
+            self.store.delete(message_id)
             self._tell(Received(sent.member.site, sent.task.task_id))
 
-    def replying(self, node_id: int, request: Any, answer: Any) -> None:
-        """A site announced a reply; note what of it is missing."""
-        metadata = request.messages_list[0].metadata
+    def replying(self, request: Any, push: Callable[[], Any]) -> Any:
+        """A site announces a reply; the answer says what of it is missing, nothing where nobody waits for it.
+
+        A reply has the objects that it was first announced with. ``push`` has Flower expect them.
+
+        Raises:
+            BadInput: they are not those of a reply.
+        """
+        metadata, tree = request.messages_list[0].metadata, request.message_object_trees[0]
         with self._lock:
             sent = self._sent.get(metadata.reply_to_message_id)
-            mine = sent is not None and sent.member.node_id == node_id
-            if sent is None or not mine or sent.reply_id not in ("", metadata.message_id):
-                self.state.end_session(answer.session_id)
-                return
-            sent.reply_id = metadata.message_id
-            sent.tree = request.message_object_trees[0]
+            if sent is None or sent.member.node_id != request.node.node_id or sent.tree not in (None, tree):
+                return PushMessagesResponse()
+            check_tree(tree, sent.most)
+            answer = push()
+            self._sessions.pop(sent.session_id, None)
+            sent.reply_id, sent.tree, sent.session_id = metadata.message_id, tree, answer.session_id
             sent.missing = set(answer.objects_to_push)
-            self._sessions[answer.session_id] = sent
+            self._sessions[sent.session_id] = sent
             self._complete(sent)
+            return answer
 
     def upload(self, request: Any, length: int) -> Upload | None:
         """Begin to take an object that a site's reply lacks."""

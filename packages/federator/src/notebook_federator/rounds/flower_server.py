@@ -5,7 +5,7 @@ no web framework, and array chunks are streamed between socket and file, past pr
 A call for messages waits here until there is one, so that an idle site asks a few times a minute.
 
 Touches of Flower that are not its public API:
-    ``flwr.superlink.servicer.fleet.fleet_handlers``: seven handlers;
+    ``flwr.superlink.servicer.fleet.fleet_handlers``: five handlers;
     ``flwr.superlink.routers.fleet.node_auth.authenticate_node``;
     ``flwr.supercore.error.FlowerError``; ``flwr.supercore.object_store.NoObjectInStoreError``;
     ``flwr.supercore.constant.FLEET_HTTP_PUBLIC_KEY_HEADER``;
@@ -31,7 +31,7 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from nbfed_site.contracts import NbfedError, VersionSkew, canonical_json
+from nbfed_site.contracts import BadInput, NbfedError, VersionSkew, canonical_json
 from nbfed_site.link.fleet import (
     INSTANCE_HEADER,
     SLICE_HEADER,
@@ -43,6 +43,7 @@ from nbfed_site.link.fleet import (
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
 
 from .flower_body import (
+    PAGE_BYTES,
     PIECE_BYTES,
     Answer,
     Call,
@@ -53,11 +54,13 @@ from .flower_body import (
     Send,
     answer_length,
     answer_page,
+    body_length,
     body_of,
     hangs_up,
     kind_of,
     object_fields,
     send_answer,
+    whole_body,
 )
 from .flower_desk import SiteDesk
 from .mutual_tls import MutualTls, Visitor
@@ -65,11 +68,12 @@ from .object_store import SpillingStore
 from .uploads import Upload
 
 HOLD_SECONDS = 8.0
-CALL_BYTES = 8 << 20
+CALL_BYTES = 1 << 20
 OBJECT_BYTES = CHUNK_BYTES + (1 << 20)
 _INLINE_BYTES = 1 << 16
 _TEXT_LENGTH = 200
 _CERTIFICATES = 1024
+_MOST_BYTES = {"/v1/fleet/push-object": OBJECT_BYTES}
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +96,8 @@ class FleetApp:
         self._desk, self._mutual = desk, mutual
         self._identify = functools.lru_cache(_CERTIFICATES)(mutual.identify) if mutual else None
         self._bells: dict[int, asyncio.Event] = {}
+        self._pages = mutual.pages if mutual else {}
+        self._turns = {path: asyncio.Lock() for path in self._pages}
         factory = SimpleNamespace(state=lambda: desk.state)
         self._app = SimpleNamespace(state=SimpleNamespace(linkstate_factory=factory))
 
@@ -105,13 +111,16 @@ class FleetApp:
             return
         answer: Answer
         kind = b""
+        path = scope["path"]
+        page = self._pages.get(path)
         try:
+            length = body_length(scope, PAGE_BYTES if page else _MOST_BYTES.get(path, CALL_BYTES))
             visitor = self._visitor(scope)
-            if self._mutual is not None and (page := self._mutual.pages.get(scope["path"])) is not None:
-                status, answer = await answer_page(page, visitor, scope, receive)
+            if page is not None:
+                status, answer = await answer_page(page, visitor, scope, receive, self._turns[path])
                 kind = b"application/json"
             else:
-                status, answer = 200, await self._answer(scope, receive, visitor)
+                status, answer = 200, await self._answer(scope, length, receive, visitor)
         except Refusal as refusal:
             status, answer = refusal.status, str(refusal).encode()
         except FlowerError as error:
@@ -138,12 +147,11 @@ class FleetApp:
         except NbfedError as error:
             raise Refusal(403, error.what) from error
 
-    async def _answer(self, scope: Scope, receive: Receive, visitor: Visitor | None) -> Answer:
-        call = self._admit(scope, visitor)
+    async def _answer(self, scope: Scope, length: int, receive: Receive, visitor: Visitor | None) -> Answer:
+        call = self._admit(scope, length, visitor)
         if call.name == "push-object":
             return await self._take_object(call, scope, receive)
-        pieces = [piece async for piece in body_of(receive)]
-        request = self._checked(call, scope, b"".join(pieces))
+        request = self._checked(call, scope, await whole_body(receive))
         if call.name == "pull-messages":
             await self._wait(request.node.node_id, receive)
             self._check_member(call.key, visitor)
@@ -151,17 +159,12 @@ class FleetApp:
         self._desk.answered(call, answer_length(answer))
         return answer
 
-    def _admit(self, scope: Scope, visitor: Visitor | None) -> Call:
+    def _admit(self, scope: Scope, length: int, visitor: Visitor | None) -> Call:
         """Turn away what can be judged by its headers alone."""
         room, _, name = scope["path"].rpartition("/")
         if room != "/v1/fleet" or scope["method"] != "POST" or name not in REQUESTS:
             raise Refusal(404, "not found")
         headers = {key.decode("latin-1"): value for key, value in scope["headers"]}
-        length = headers.get("content-length", b"")
-        if not length.isdigit():
-            raise Refusal(411, "length required")
-        if int(length) > (OBJECT_BYTES if name == "push-object" else CALL_BYTES):
-            raise Refusal(413, "too large")
         try:
             key = b64decode(headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, b""), validate=True)
         except NotBase64:
@@ -174,7 +177,7 @@ class FleetApp:
         return Call(
             name,
             key,
-            int(length),
+            length,
             instance=text(INSTANCE_HEADER),
             versions=text(VERSION_HEADER),
             slice_digest=text(SLICE_HEADER),
@@ -241,21 +244,19 @@ class FleetApp:
     ) -> bool:
         run = _inline if upload.length <= _INLINE_BYTES else asyncio.to_thread
         try:
-            pieces, size = [content], len(content)
+            pending = bytearray(content)  # and no list: its pieces may be of one byte each
             async for piece in body:
-                pieces.append(memoryview(piece))
-                size += len(piece)
-                if size >= PIECE_BYTES:
-                    await run(upload.write, pieces)
-                    pieces, size = [], 0
-            if pieces:
-                await run(upload.write, pieces)
+                pending += piece
+                if len(pending) >= PIECE_BYTES:
+                    await run(upload.write, [memoryview(pending)])
+                    pending = bytearray()
+            await run(upload.write, [memoryview(pending)])
             await run(upload.finish)
         except OSError as error:
             self._desk.full(session_id, error)
             return False
         except (ValueError, NoObjectInStoreError) as error:
-            _log.warning("an object was refused: %s", error)
+            _log.info("an object was refused: %s", error)
             return False
         finally:
             upload.close()
@@ -294,15 +295,21 @@ class FleetApp:
             case "pull-messages":
                 answer = fleet_handlers.pull_messages(request=request, state=state, store=store)
             case "push-messages":
-                _check_reply(request, desk.run_id)
-                answer = _push(request, state)
-                desk.replying(request.node.node_id, request, answer)
+                answer = _reply(request, desk)
             case "confirm-message-received":
-                answer = fleet_handlers.confirm_message_received(request=request, state=state, store=store)
                 desk.confirmed(request.node.node_id, request.message_object_id)
+                answer = message_pb2.ConfirmMessageReceivedResponse()
             case _:
                 return _pull(store, request.object_id)
         return cast(bytes, answer.SerializeToString())
+
+
+def _reply(request: Any, desk: SiteDesk) -> Any:
+    _check_reply(request, desk.run_id)
+    try:
+        return desk.replying(request, lambda: _push(request, desk.state))
+    except BadInput as error:
+        raise Refusal(400, error.what) from error
 
 
 def _check_reply(request: Any, run_id: int) -> None:
