@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nbfed_site.contracts import Receipt, RoundInput, RoundOutput, UpdateRefused
 from nbfed_site.keys import generate_key, private_key, sign
-from nbfed_site.receipts import Receipts
+from nbfed_site.receipts import Receipts, is_sound
 from notebook_federator.aggregation import make_strategy
 from notebook_federator.rounds.loop import Run
 from notebook_federator.rounds.orders import Orders
@@ -118,6 +118,29 @@ def test_what_receipts_do_not_bear_out_is_refused(tmp_path, settings, pages, cha
     assert weights(pages) == ["ac"] * 4
     assert {body["site"] for body in pages.of("failed")} == {"b"}
     assert all(body["code"] == UpdateRefused.code and words in body["what"] for body in pages.of("failed"))
+    assert all(body["arrived"].startswith("sha256:") for body in pages.of("failed"))
+
+
+def test_what_was_refused_is_in_the_record_with_what_its_site_signed(tmp_path, settings, pages) -> None:
+    def few(output: RoundOutput) -> RoundOutput:
+        return replace(output, num_examples=3)
+
+    sites = sites_with(tmp_path, in_training(few))
+    run(tmp_path / "m", settings, sites, pages, rounds=2)
+    failed = pages.of("failed")
+    assert [(body["site"], body["round"]) for body in failed] == [("b", 1), ("b", 2)]
+    assert all("rests on 3 samples" in body["what"] for body in failed)
+    for body in failed:
+        came, left = (Receipt(**value) for value in body["receipts"])
+        assert is_sound(left, sites["b"].public.encode())
+        assert (came.event, left.event, body["arrived"]) == ("received", "released", left.arrays_digest)
+
+
+def test_receipts_that_were_refused_do_not_count_after_a_restart(tmp_path, settings, pages) -> None:
+    run(tmp_path / "m", settings, sites_with(tmp_path, in_training(edited(1, signature=""))), pages)
+    known = newest_receipts(pages.facts)
+    assert known["b"].kind != "train"
+    assert known["b"].signature
 
 
 def test_receipts_of_an_older_answer_are_refused(tmp_path, settings, pages) -> None:
@@ -161,7 +184,7 @@ def test_where_no_key_is_known_nothing_is_demanded(tmp_path, settings, pages) ->
 def test_a_run_that_is_resumed_knows_the_receipts_of_before(tmp_path, settings, pages) -> None:
     sites = sites_with(tmp_path)
     run(tmp_path / "m", settings, sites, pages, rounds=2)
-    known = newest_receipts(body for _, body in pages.facts)
+    known = newest_receipts(pages.facts)
     assert {name: site.chain._last for name, site in sites.items()} == known
     run(tmp_path / "m", settings, sites, pages, known=known)
     assert weights(pages) == ["abc"] * 4
@@ -177,7 +200,7 @@ def test_a_run_that_is_resumed_knows_the_receipts_of_before(tmp_path, settings, 
 def test_a_site_that_joined_anew_begins_a_record_of_its_own(tmp_path, settings, pages) -> None:
     sites = sites_with(tmp_path)
     run(tmp_path / "m", settings, sites, pages, rounds=2)
-    known = newest_receipts(body for _, body in pages.facts)
+    known = newest_receipts(pages.facts)
     sites["b"] = Signing(tmp_path / "b2", HANDLERS["b"])
     run(tmp_path / "m", settings, sites, pages, known=known)
     assert weights(pages) == ["abc"] * 4

@@ -115,7 +115,7 @@ def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Repor
         loop_settings = replace(settings.for_rounds(strategy.task_config(), wishes), patient=venue.patient)
         store = ModelStore(folder.models)
         told = [(entry.kind, entry.body) for entry in reporter.ledger.entries()]
-        known = newest_receipts(body for _, body in told), known_estimates(told)
+        known = newest_receipts(told), known_estimates(told)
         Run(loop_settings, transport, strategy, store, reporter, time.monotonic, venue.orders, *known).go()
     except StopAsked:
         over = venue.orders().stopped

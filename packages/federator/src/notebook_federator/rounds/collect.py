@@ -133,17 +133,17 @@ class Gathering:
             self.floor.refuse_late(reply)
             return None
         if (failure := self.screen(self.task, reply)) is not None:
-            self._fail(reply.site, failure)
+            self._fail(reply.site, failure, reply)
             self.floor.transport.discard(reply)
             return None
         self.pending.discard(reply.site)
         self.replied += 1
         return reply
 
-    def _fail(self, site: str, failure: SiteFailure) -> None:
+    def _fail(self, site: str, failure: SiteFailure, refused: Replied | None = None) -> None:
         self.pending.discard(site)
         self.failures[site] = failure
-        record_failure(self.floor.journal, site, self.task, failure)
+        record_failure(self.floor.journal, site, self.task, failure, refused)
 
     def _tell(self, kind: str, site: str) -> None:
         self.floor.journal.tell(kind, site=site, round=self.task.round, task=self.task.kind)

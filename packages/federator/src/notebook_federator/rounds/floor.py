@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .attendance import Attendance
-from .journal import Journal, receipts
+from .journal import Journal, what_came
 from .port import Event, Replied, Transport
 from .reception import Reception
 from .settings import RoundSettings
@@ -49,7 +49,7 @@ class Floor:
 
     def refuse_late(self, reply: Replied) -> None:
         """Drop a reply that nobody waits for any more."""
-        self.journal.record("late", site=reply.site, round=reply.output.round, receipts=receipts(reply))
+        self.journal.record("late", site=reply.site, round=reply.output.round, **what_came(reply))
         self.transport.discard(reply)
 
     def obstacle(self, site: str) -> str:

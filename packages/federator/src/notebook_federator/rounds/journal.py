@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from nbfed_site.contracts import RoundInput, SiteFailure
+from nbfed_site.receipts import arrays_digest
 
 from .port import Replied
 
@@ -20,8 +21,10 @@ class Journal(Protocol):
         """Show a passing state; it need not be kept."""
 
 
-def record_failure(journal: Journal, site: str, task: RoundInput, failure: SiteFailure) -> None:
-    """Keep why ``site`` could not do ``task``."""
+def record_failure(
+    journal: Journal, site: str, task: RoundInput, failure: SiteFailure, refused: Replied | None = None
+) -> None:
+    """Keep why ``site`` could not do ``task``; of an answer that was ``refused`` also what it was."""
     journal.record(
         "failed",
         site=site,
@@ -33,6 +36,7 @@ def record_failure(journal: Journal, site: str, task: RoundInput, failure: SiteF
         source_line=failure.source,
         exception=failure.exception,
         hint=failure.hint,
+        **(what_came(refused) if refused else {}),
     )
 
 
@@ -45,6 +49,12 @@ def traffic(reply: Replied) -> dict[str, Any]:
         "elapsed": round(reply.seconds, 4),
         "receipts": receipts(reply),
     }
+
+
+def what_came(reply: Replied) -> dict[str, Any]:
+    """What a reply that is not taken was: the digest of its arrays as they arrived, and its own receipts."""
+    arrays = reply.output.arrays
+    return {"arrived": "" if arrays is None else arrays_digest(arrays), "receipts": receipts(reply)}
 
 
 def receipts(reply: Replied) -> list[dict[str, Any]]:

@@ -145,7 +145,7 @@ class Reception:
         if failure is None and card is not None and self.specs and card.arrays != self.specs:
             failure = SiteFailure(SettingsInvalid.code, f"It builds another model than the others: {site}.")
         if failure is not None:
-            self._fail(site, task, failure)
+            self._fail(site, task, failure, reply)
             self.transport.discard(reply)
             return
         self.failures.pop(site, None)
@@ -167,9 +167,11 @@ class Reception:
         if card.unfit:
             self.journal.record("unfit", site=site, why=list(card.unfit))
 
-    def _fail(self, site: str, task: RoundInput, failure: SiteFailure) -> None:
+    def _fail(
+        self, site: str, task: RoundInput, failure: SiteFailure, refused: Replied | None = None
+    ) -> None:
         if self.failures.get(site) != failure:
-            record_failure(self.journal, site, task, failure)
+            record_failure(self.journal, site, task, failure, refused)
         self.failures[site] = failure
         self._asked.pop(site, None)
 

@@ -10,6 +10,8 @@ from typing import Any
 from nbfed_site.contracts import Array, Arrays, Receipt, RoundInput
 from nbfed_site.receipts import array_summary, is_sound, summaries_digest
 
+_NOT_TAKEN = ("failed", "late")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -73,11 +75,14 @@ def _other_arrays(receipts: tuple[Receipt, ...], evidence: Evidence) -> Iterator
         yield "other arrays arrived than the site released"
 
 
-def newest_receipts(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Receipt]:
-    """The last receipt of each site in the entries of a run's record, given in their order."""
+def newest_receipts(record: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Receipt]:
+    """The last receipt of each site in a run's record, given as kind and body of its entries in order.
+
+    Those of answers that were not taken do not count: nobody has checked them.
+    """
     found: dict[str, Receipt] = {}
-    for body in bodies:
-        for value in body.get("receipts", ()):
+    for kind, body in record:
+        for value in body.get("receipts", ()) if kind not in _NOT_TAKEN else ():
             found[body["site"]] = Receipt(**value)
     return found
 

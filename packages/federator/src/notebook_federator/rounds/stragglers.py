@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nbfed_site.contracts import RoundInput
 
 from .attendance import Attendance
-from .journal import Journal, receipts, record_failure
+from .journal import Journal, record_failure, what_came
 from .port import Event, Failed, Received, Replied, Transport
 from .screening import Screening
 
@@ -58,7 +58,7 @@ class Late:
         if failure is None:
             self.arrived.append(reply)
             return
-        record_failure(self.journal, reply.site, task, failure)
+        record_failure(self.journal, reply.site, task, failure, reply)
         self.transport.discard(reply)
 
     def collect(self) -> list[Replied]:
@@ -73,5 +73,5 @@ class Late:
             self.journal.record("late", site=site, round=task.round)
         self.under_way.clear()
         for reply in self.collect():
-            self.journal.record("late", site=reply.site, round=reply.output.round, receipts=receipts(reply))
+            self.journal.record("late", site=reply.site, round=reply.output.round, **what_came(reply))
             self.transport.discard(reply)
