@@ -1,11 +1,13 @@
 """The ledger keeps what it was given and notices every change."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from nbfed_site.contracts import LedgerBroken, StorageFull
-from notebook_federator.ledger import Entry, Ledger
+from nbfed_site.contracts import LedgerBroken, StorageFull, TimedOut
+from notebook_federator.ledger import Entry, Ledger, ledger
 
 NOW = "2030-01-02T03:04:05Z"
 
@@ -64,11 +66,56 @@ def test_the_file_itself_refuses_changes(tmp_path: Path, statement: str) -> None
         db.execute(statement)
 
 
+APPENDS = """
+import sys
+from pathlib import Path
+from notebook_federator.ledger import Ledger
+with Ledger(Path(sys.argv[1]), lambda: "") as ledger:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(50):
+        ledger.append("update", by=sys.argv[2], number=number)
+"""
+
+
+def test_processes_that_append_at_one_moment_make_one_chain(tmp_path: Path) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    command = [sys.executable, "-c", APPENDS, str(path)]
+    writers = [
+        subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for name in "abcd"
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    with Ledger(path, lambda: NOW) as ledger:
+        assert ledger.verify() == 4 + 4 * 50
+        for name in "abcd":
+            mine = [entry.body["number"] for entry in ledger.entries() if entry.body.get("by") == name]
+            assert mine == list(range(50))
+
+
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(LedgerBroken, match="cannot be opened"):
         Ledger(path, lambda: NOW)
+
+
+def test_a_ledger_that_somebody_holds_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    monkeypatch.setattr(ledger, "_BUSY_SECONDS", 0.1)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with Ledger(path, lambda: NOW) as found:
+        with pytest.raises(TimedOut, match="locked"):
+            found.append("update", site="a")
+        holder.close()
+        assert found.append("update", site="a").sequence == 4
 
 
 def test_a_ledger_that_cannot_grow_says_so(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def begin(
     settings = replace(settings, rounds=own)
     folder.create(settings, settings_editing.text_of(settings).encode(), cut.manifest, now)
     _compose(folder, settings)
-    _, membership = settled(folder, now)
+    with folder.locked():
+        _, membership = settled(folder, now)
     done = (f"Made the federation {settings.name} in {folder.path}.",)
     return Changed(folder, membership, done, notes, "nbfed federation add-site hospital-a")
 
@@ -140,12 +141,13 @@ def renew(folder: FederationFolder, notebook: Path, images: Path | None, now: da
     """
     cut = api.sliced(api.check(notebook))
     found = _images(cut.manifest, notebook, images)
-    before, _ = settled(folder, now)
-    _checked(replace(before, images=found), cut.manifest)
-    folder.write_manifest(cut.manifest)
-    settings = settings_editing.change(folder.settings_file, images=found)
-    _compose(folder, settings)
-    _, membership = settled(folder, now)
+    with folder.locked():
+        before, _ = settled(folder, now)
+        _checked(replace(before, images=found), cut.manifest)
+        folder.write_manifest(cut.manifest)
+        settings = settings_editing.change(folder.settings_file, images=found)
+        _compose(folder, settings)
+        _, membership = settled(folder, now)
     if settings.images == before.images:
         return Changed(folder, membership, ("The federation uses these images already.",))
     return Changed(folder, membership, ("The federation uses the new images.",), _next_kits(membership))

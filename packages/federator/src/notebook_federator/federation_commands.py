@@ -112,7 +112,8 @@ def list_sites(folder: Path, output: str) -> None:
         from .federation.federation_folder import find_federation
 
         found = find_federation(folder)
-        settings, membership = settled(found, _now())
+        with found.locked():
+            settings, membership = settled(found, _now())
         return federating_text.overview(found, settings, membership, _now())
 
     answer(output, produce)

@@ -8,7 +8,6 @@ from typing import Any
 
 from nbfed_site.contracts import json_digest
 
-from ..ledger import Ledger
 from .federation_folder import FederationFolder
 from .federation_settings import FederationSettings, flat
 from .membership import Membership, fold
@@ -21,7 +20,9 @@ def settled(
 ) -> tuple[FederationSettings, Membership]:
     """The federation's settings and members, after everything that was edited is in the ledger.
 
-    A server certificate that names another host than ``federation.toml`` is made anew.
+    A server certificate that names another host than ``federation.toml`` is made anew. Whoever calls this
+    holds the folder (:meth:`FederationFolder.locked`), and goes on to hold it until what it decides by the
+    result is in the ledger.
 
     Args:
         now: UTC, for a new certificate.
@@ -33,19 +34,19 @@ def settled(
     """
     settings = folder.settings()
     with folder.open_ledger() as ledger:
-        membership = record_edits(settings, ledger, reasons or {})
+        membership = fold(ledger.entries())
+        for kind, body in edits(settings, membership, reasons or {}):
+            membership = membership.after(ledger.append(kind, **body))
     folder.certify_server(settings.host, now)
     return settings, membership
 
 
-def record_edits(
-    settings: FederationSettings, ledger: Ledger, reasons: Mapping[str, str] | None = None
-) -> Membership:
-    """Bring the ledger to what ``federation.toml`` says now; returns the members after that."""
-    membership = fold(ledger.entries())
-    for kind, body in edits(settings, membership, reasons or {}):
-        membership = membership.after(ledger.append(kind, **body))
-    return membership
+def unrecorded(settings: FederationSettings, membership: Membership) -> tuple[str, ...]:
+    """The keys and sites of which ``federation.toml`` says something else than the ledger."""
+    found: list[str] = []
+    for kind, body in edits(settings, membership, {}):
+        found += body["changed"] if kind == "settings" else [body["site"]]
+    return tuple(found)
 
 
 def edits(

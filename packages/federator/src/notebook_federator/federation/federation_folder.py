@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..ledger import Entry, Ledger, Signer
 from .authority import Authority
 from .certificates import Pair, is_for
 from .events import utc_now
+from .exclusive import exclusive
 from .federation_settings import FederationSettings
 from .federation_toml import read_settings
 from .folder import RunFolder
@@ -130,6 +132,10 @@ class FederationFolder:
             raise FederationUnreadable(what, where=str(self.path), hint=hint)
         return Ledger(self.ledger, now, observe, self.signer())
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other commands from changing the federation meanwhile, as :func:`exclusive` does."""
+        return exclusive(self.path)
+
     def membership(self) -> Membership:
         """Who belongs to the federation by now.
 
@@ -150,13 +156,18 @@ class FederationFolder:
 
         Raises:
             FederationUnreadable: there is a federation in this folder already.
+            TimedOut: as :meth:`locked`.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self._create(settings, text, manifest, now)
+
+    def _create(self, settings: FederationSettings, text: bytes, manifest: Manifest, now: datetime) -> None:
         if self.ledger.exists():
             hint = "Choose another folder with --out."
             raise FederationUnreadable(
                 "There is a federation in this folder already.", where=str(self.path), hint=hint
             )
-        self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.keys, self.path / "kits"):
             folder.mkdir(mode=0o700, exist_ok=True)
         self.slice.mkdir(exist_ok=True)

@@ -41,9 +41,9 @@ class JoinPage:
     def answer(self, visitor: Identity, body: bytes) -> Answer:
         """The answer to a join request of whoever holds a token."""
         try:
-            with self._lock, self.folder.open_ledger() as ledger:
+            with self._lock, self.folder.locked(), self.folder.open_ledger() as ledger:
                 return self._decide(ledger, visitor, body)
-        except NbfedError as error:  # the ledger cannot be written: nothing was decided
+        except NbfedError as error:  # the ledger cannot be written, or not now: nothing was decided
             return 503, _told(error.code, "The server cannot take a join now.", error.what)
 
     def _decide(self, ledger: Ledger, visitor: Identity, body: bytes) -> Answer:

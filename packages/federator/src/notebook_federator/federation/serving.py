@@ -27,6 +27,7 @@ from .events import utc_now
 from .federation_folder import FederationFolder
 from .hosting import Hosting
 from .server import Door, end_on_signals, serve
+from .settings import RunSettings
 from .status_table import status_table
 from .telling import Teller
 
@@ -124,19 +125,12 @@ def serve_federation(federation: FederationFolder, door: Door, wish: Wish, as_js
 
 
 def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bool) -> int:
-    with federation.open_ledger() as ledger:
-        ledger.verify(federation.public_key.read_text())
-    _, membership = settled(federation, _now())
-    number = pick_run(membership, wish)
-    if number is None:
-        newest = max(membership.runs)
-        print(f"Run {newest} is over. The next one begins with: serve --new-run", file=sys.stderr, flush=True)
-        return 0
-    settings = open_run(federation, membership, number, wish)
+    with federation.locked():
+        number, settings = _begun(federation, wish)
     run = federation.run(number)
-    if number not in membership.runs:
-        with federation.open_ledger() as ledger:
-            ledger.append("run_started", run=number)
+    if settings is None:
+        print(f"Run {number} is over. The next one begins with: serve --new-run", file=sys.stderr, flush=True)
+        return 0
     code = 0
     if not is_finished(run):
         with run.events.open("ab") as log:
@@ -147,6 +141,20 @@ def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bo
     if is_finished(run):
         _close(federation, number)
     return code
+
+
+def _begun(federation: FederationFolder, wish: Wish) -> tuple[int, RunSettings | None]:
+    """The run to conduct, entered in the ledger, and its settings; None where it is over."""
+    with federation.open_ledger() as ledger:
+        ledger.verify(federation.public_key.read_text())
+        _, membership = settled(federation, _now())
+        number = pick_run(membership, wish)
+        if number is None:
+            return max(membership.runs), None
+        settings = open_run(federation, membership, number, wish)
+        if number not in membership.runs:
+            ledger.append("run_started", run=number)
+    return number, settings
 
 
 def _close(federation: FederationFolder, number: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbfed_site.contracts import Kit, SettingsInvalid, digest
 
-from ..federation.edits import record_edits
+from ..federation.edits import settled
 from ..federation.federation_folder import FederationFolder
 from ..federation.membership import Membership, SiteRecord
 from ..image.registry.reference import Reference, parse
@@ -55,8 +55,19 @@ class IssuedKit:
     signing_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """An image that was brought here, the file that it is in, and that file's digest."""
+
+    image: Image
+    path: Path
+    digest: str
+
+
 def issue(folder: FederationFolder, site: str, wishes: Wishes, now: datetime) -> IssuedKit:
     """Make the newest kit of a site; every older one is stale from then on.
+
+    Other commands wait while it is made, but not while its image is fetched, which can take minutes.
 
     Args:
         now: UTC.
@@ -64,31 +75,50 @@ def issue(folder: FederationFolder, site: str, wishes: Wishes, now: datetime) ->
     Raises:
         SettingsInvalid: no such site, it was removed, or it has joined already.
         FederationUnreadable, BadInput, StorageFull: of the folder, the images, the disk.
+        TimedOut: another command is at work.
     """
-    settings, authority, signer = folder.settings(), folder.authority(), folder.signer()
-    with folder.open_ledger() as ledger, tempfile.TemporaryDirectory(prefix="nbfed-kit-") as making:
-        member = _member(record_edits(settings, ledger), site, again=wishes.again)
-        images, image = None, _image(folder, settings)
+    with tempfile.TemporaryDirectory(prefix="nbfed-kit-") as making:
+        fetched = None
         if wishes.fetch:
-            images = Path(making) / IMAGES_FILE
-            image = replace(image, configuration=wishes.fetch(parse(image.reference), images))
-        token = authority.join_token(site, now)
-        kit = _kit(settings, member, authority.fingerprint, token.id, now)
-        credentials = Credentials(
-            authority=authority.pair.certificate,
-            token=token.pem,
-            token_expires=token.expires,
-            signing_key=signer.public_key.encode(),
-            image_key=settings.images.key.encode(),
-            sign=signer.sign,
-        )
-        container = SiteContainer(kit, image, settings.contact)
-        files = kit_files(container, credentials, _hashed(images) if images else "")
-        path = _written(files, wishes, folder.kit(site), images)
-        named = digest(files["kit.json"])
-        ledger.append(
-            "kit_issued", site=site, serial=kit.serial, kit=named, token=token.id, expires=token.expires
-        )
+            with folder.locked():
+                settings, membership = settled(folder, now)
+            _member(membership, site, again=wishes.again)
+            fetched = _fetched(_image(folder, settings), wishes.fetch, Path(making) / IMAGES_FILE)
+        with folder.locked():
+            return _issued(folder, site, wishes, fetched, now)
+
+
+def _fetched(image: Image, fetch: Fetch, path: Path) -> _Fetched:
+    image = replace(image, configuration=fetch(parse(image.reference), path))
+    with path.open("rb") as file:
+        return _Fetched(image, path, "sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _issued(
+    folder: FederationFolder, site: str, wishes: Wishes, fetched: _Fetched | None, now: datetime
+) -> IssuedKit:
+    settings, membership = settled(folder, now)
+    member = _member(membership, site, again=wishes.again)
+    authority, signer, image = folder.authority(), folder.signer(), _image(folder, settings)
+    if fetched and fetched.image.reference != image.reference:
+        raise SettingsInvalid("The images were renewed while one was fetched.", hint="Make the kit again.")
+    token = authority.join_token(site, now)
+    kit = _kit(settings, member, authority.fingerprint, token.id, now)
+    credentials = Credentials(
+        authority=authority.pair.certificate,
+        token=token.pem,
+        token_expires=token.expires,
+        signing_key=signer.public_key.encode(),
+        image_key=settings.images.key.encode(),
+        sign=signer.sign,
+    )
+    container = SiteContainer(kit, fetched.image if fetched else image, settings.contact)
+    files = kit_files(container, credentials, fetched.digest if fetched else "")
+    path = _written(files, wishes, folder.kit(site), fetched.path if fetched else None)
+    named = digest(files["kit.json"])
+    facts = {"serial": kit.serial, "kit": named, "token": token.id, "expires": token.expires}
+    with folder.open_ledger() as ledger:
+        ledger.append("kit_issued", site=site, **facts)
     return IssuedKit(path, kit, named, token.expires, credentials.prints.signing)
 
 
@@ -140,11 +170,6 @@ def _reference(settings: FederationSettings) -> str:
 def _address(settings: FederationSettings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"https://{host}:{settings.port}"
-
-
-def _hashed(path: Path) -> str:
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _written(files: Mapping[str, bytes], wishes: Wishes, usual: Path, images: Path | None) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nbfed_site.contracts import LedgerBroken, StorageFull, canonical_json, digest, json_digest
+from nbfed_site.contracts import LedgerBroken, StorageFull, TimedOut, canonical_json, digest, json_digest
 
 from .signing import Signer, is_text_signed
 
@@ -103,6 +103,7 @@ class Ledger:
 
         Raises:
             StorageFull: it could not be written.
+            TimedOut: another process has kept it from being written for half a minute.
             ValueError: ``body`` holds a float that is not finite.
         """
         text = canonical_json(body).decode()
@@ -119,14 +120,16 @@ class Ledger:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
-            raise StorageFull(
-                f"The ledger could not be written: {error}.",
-                where=str(self._path),
-                hint="Free some disk space, then resume the run.",
-            ) from error
+            raise self._not_written(error) from error
         if self._observe:
             self._observe(entry)
         return entry
+
+    def _not_written(self, error: sqlite3.OperationalError) -> StorageFull | TimedOut:
+        what, where = f"The ledger could not be written: {error}.", str(self._path)
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return TimedOut(what, where=where, hint="End what holds it open, such as a database browser.")
+        return StorageFull(what, where=where, hint="Free some disk space, then resume the run.")
 
     def _next(self, kind: str, text: str) -> Entry:
         count, previous = self.head()
