@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 from nbfed_site.contracts import BadInput, LedgerBroken, NbfedError, digest
 
 from .federation import RunFolder
+from .federation.edits import unrecorded
 from .federation.events import utc_now
 from .federation.federation_folder import SETTINGS, FederationFolder
-from .federation.federation_settings import flat
 from .federation.membership import Membership, fold
 from .ledger import Ledger
 
@@ -126,14 +125,12 @@ def _kits(folder: FederationFolder, issued: set[str]) -> Iterator[str]:
 
 def _settings(folder: FederationFolder, membership: Membership) -> Iterator[str]:
     try:
-        settings = folder.settings()
+        odd = unrecorded(folder.settings(), membership)
     except NbfedError as error:
         yield f"{error.what} ({error.where})"
         return
-    recorded = json.loads(json.dumps(flat(settings))) == dict(membership.settings)
-    names = {site.name for site in membership.members}
-    if not recorded or names != set(settings.sites):
+    if odd:
         yield (
-            f"{folder.settings_file} says something else than the ledger. Where you edited it, record "
-            "that with: nbfed federation list"
+            f"{folder.settings_file} says something else than the ledger ({', '.join(odd)}). Where you "
+            "edited it, record that with: nbfed federation list"
         )

@@ -6,37 +6,45 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 from nbfed_site.contracts import CannotConnect, FederationUnreadable
 from nbfed_site.scratch import read_health
 
+from .edits import unrecorded
 from .federation_folder import FederationFolder
 
 _SECONDS = 10.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
-def ask_status(folder: FederationFolder, *, elsewhere: bool = True) -> dict[str, Any]:
+def ask_status(folder: FederationFolder) -> dict[str, Any]:
     """The live state, from the server that works in this folder; or from the one that sites call.
 
-    Args:
-        elsewhere: ask the server that sites call where none works in this folder.
+    ``unrecorded`` in it names what was edited in this folder's ``federation.toml``, and no server knows of.
 
     Raises:
         CannotConnect: no server answers.
+        FederationUnreadable: a key or certificate of the folder cannot be used, or its settings.
+    """
+    settings = folder.settings()
+    try:
+        state = ask_here(folder)
+    except CannotConnect:
+        state = _ask(folder, settings.server, own=False)
+    return {**state, "unrecorded": list(unrecorded(settings, folder.membership()))}
+
+
+def ask_here(folder: FederationFolder) -> dict[str, Any]:
+    """The live state, from the server that works in this folder.
+
+    Raises:
+        CannotConnect: none answers.
         FederationUnreadable: a key or certificate of the folder cannot be used.
     """
-    addresses = [*_here(folder), *([folder.settings().server] if elsewhere else [])]
-    failure: CannotConnect | None = None
-    for address in addresses:
-        try:
-            return _ask(folder, address, own=address != addresses[-1] or not elsewhere)
-        except CannotConnect as error:
-            failure = error
-    what = "The server is not listening."
-    raise failure or CannotConnect(what, where=str(folder.path), hint=_advice(folder))
+    if (address := _here(folder)) is None:
+        raise CannotConnect("The server is not listening.", where=str(folder.path), hint=_advice(folder))
+    return _ask(folder, address, own=True)
 
 
 def _advice(folder: FederationFolder) -> str:
@@ -47,12 +55,13 @@ def _advice(folder: FederationFolder) -> str:
     return "Start it: nbfed serve, or `docker compose up --detach` in the federation's folder."
 
 
-def _here(folder: FederationFolder) -> Iterator[str]:
+def _here(folder: FederationFolder) -> str | None:
     """Where the server listens that works in this folder on this machine, as it noted itself."""
     noted = read_health(folder.server / "health.json")
-    if noted.get("state") == "listening":
-        host, _, port = str(noted["address"]).rpartition(":")
-        yield f"https://{_EVERYWHERE.get(host, host)}:{port}"
+    if noted.get("state") != "listening":
+        return None
+    host, _, port = str(noted["address"]).rpartition(":")
+    return f"https://{_EVERYWHERE.get(host, host)}:{port}"
 
 
 def _ask(folder: FederationFolder, address: str, own: bool) -> dict[str, Any]:

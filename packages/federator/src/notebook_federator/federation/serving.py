@@ -20,7 +20,7 @@ from nbfed_site.scratch import Health, Scratch
 from ..ledger import Ledger
 from ..rounds.orders import StopAsked
 from . import decisions
-from .asking import ask_status
+from .asking import ask_here, ask_status
 from .current_run import Wish, is_finished, open_run, pick_run
 from .edits import settled
 from .events import utc_now
@@ -174,7 +174,7 @@ def _healthy(options: Namespace) -> int:
     """As the container engine sees it: whether the server in this folder answers its coordinator."""
     reason = ""
     try:
-        ask_status(FederationFolder(options.folder), elsewhere=False)
+        ask_here(FederationFolder(options.folder))
     except CannotConnect as error:
         reason = error.what
     return answer(options.format, reason or "listening", {"reason": reason}, int(bool(reason)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ def status_table(state: Mapping[str, Any]) -> str:
     rows = [_HEAD, *(_row(site, state["at"]) for site in state["sites"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([_headline(state), "", *(line.rstrip() for line in lines)])
+    return "\n".join([_headline(state), "", *(line.rstrip() for line in lines), *_edited(state)])
 
 
 def _headline(state: Mapping[str, Any]) -> str:
@@ -27,6 +27,13 @@ def _headline(state: Mapping[str, Any]) -> str:
     if run["deadline"]:
         parts.append(f"deadline in {_seconds(state['at'], run['deadline'])}")
     return "; ".join(parts)
+
+
+def _edited(state: Mapping[str, Any]) -> Iterator[str]:
+    if state.get("unrecorded"):
+        yield ""
+        yield f"Edited in federation.toml and not recorded: {', '.join(state['unrecorded'])}."
+        yield "Record it: nbfed federation list. Sites come and go then; the rest is for the next run."
 
 
 def _row(site: Mapping[str, Any], at: str) -> Sequence[str]:
