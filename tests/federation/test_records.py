@@ -29,9 +29,9 @@ class Site:
         self.path = folder / f"{name}.jsonl"
         self.receipts = Receipts(self.path, sign=self.signer.sign_text)
 
-    def does(self, task: str, number: int = 0) -> list[Receipt]:
+    def does(self, task: str, number: int = 0, **told: str) -> list[Receipt]:
         asked = RoundInput(f"{task}-{number}", "train" if task == "train" else "evaluate", number)
-        return [self.receipts.record(event, asked, None, {}) for event in ("received", "released")]
+        return [self.receipts.record(event, asked, None, told) for event in ("received", "released")]
 
 
 def run(folder: FederationFolder, number: int, sites: list[Site]) -> None:
@@ -46,7 +46,8 @@ def run(folder: FederationFolder, number: int, sites: list[Site]) -> None:
             ledger.append("opened", run=number, federation="study", key=key, entries=entries, head=head)
             for round_number in (1, 2):
                 for site in sites:
-                    kept = [asdict(receipt) for receipt in site.does("train", round_number)]
+                    told = f"{entries}:{head}"
+                    kept = [asdict(receipt) for receipt in site.does("train", round_number, ledger=told)]
                     ledger.append("update", site=site.name, round=round_number, receipts=kept)
             ledger.append("finished", rounds=2)
             last = ledger.head()
@@ -154,6 +155,32 @@ def test_a_noted_head_finds_a_cut(study: Study) -> None:
     tamper(folder.ledger, f"DELETE FROM entries WHERE sequence = {count - 1}")
     assert verify(folder.path)[0] == 0  # a cut at the end shows only to who noted what there was
     assert verify(folder.path, *noted)[0] == 1
+
+
+def test_a_site_that_was_told_the_head_finds_a_cut(study: Study) -> None:
+    folder, (site, _) = study
+    with folder.open_ledger() as ledger:
+        ledger.append("waived", site="hospital-b", reason="agreed")
+        count, head = ledger.head()
+    received = site.does("train", 3, ledger=f"{count}:{head}")
+    with Ledger(folder.run(2).ledger, lambda: "", signer=folder.signer()) as ledger:
+        ledger.append("update", site=site.name, round=3, receipts=[asdict(item) for item in received])
+    assert compare(folder.path, site.path)[0] == 0
+    tamper(folder.ledger, f"DELETE FROM entries WHERE sequence = {count - 1}")
+    assert verify(folder.path)[1]["findings"] == []
+    status, found = compare(folder.path, site.path)
+    assert status == 1
+    (finding,) = found["findings"]
+    assert "lacks entries that it had" in finding
+    assert f"it ended with {count}:{head} then" in finding
+
+
+def test_an_answer_that_was_refused_is_no_difference(study: Study) -> None:
+    folder, (site, _) = study
+    refused = [asdict(receipt) for receipt in site.does("train", 3)]
+    with Ledger(folder.run(2).ledger, lambda: "", signer=folder.signer()) as ledger:
+        ledger.append("failed", site=site.name, round=3, what="The server refused it.", receipts=refused)
+    assert compare(folder.path, site.path)[1]["findings"] == []
 
 
 def test_another_key_and_wrong_calls(study: Study, tmp_path: Path) -> None:

@@ -94,11 +94,13 @@ def test_a_server_that_lost_an_update_gets_it_again_without_training(make_worker
     worker, told, path = make_worker()
     describe = RoundInput("t0", "describe", config={"seed": 7})
     start = kept(worker.handle(RoundInput("t1", "initialise", config={"seed": 7})))
-    task = RoundInput("t2", "train", 1, start, {"seed": 7, "epochs": 1, "evaluate": True})
+    task = RoundInput("t2", "train", 1, start, {"seed": 7, "epochs": 1, "evaluate": True}, "5:sha256:a")
     first = worker.handle(task)
     before = kept(first)
     worker.handle(describe)
-    again = worker.handle(dataclasses.replace(task, arrays=dict(start)))
+    again = worker.handle(dataclasses.replace(task, arrays=dict(start), ledger="6:sha256:b"))
+    told_heads = [entry["details"].get("ledger") for entry in receipts_of(path) if entry["task_id"] == "t2"]
+    assert told_heads == ["5:sha256:a", None, "6:sha256:b", None]
     assert ("kept", {"round": 1}) in told
     assert [name for name, _ in told].count("training") == 1
     assert dataclasses.replace(again, arrays=None, receipts=()) == dataclasses.replace(

@@ -53,7 +53,8 @@ def compare(place: Path, receipts: Path, site: str | None = None) -> Comparison:
     name, key = _whose(own, kept, keys, site)
     theirs = _of_chain(kept[name], key) if name in kept else {}
     findings = [*damage, *_unsigned(own, name, key, keys), *_differences(own, theirs, bool(damage))]
-    whole = federation is not None and federation.path == place
+    findings += _cut(own, federation) if federation else ()
+    whole = federation is not None and federation.path == place and not _has_erased(federation)
     lost, notes = _lost(own, theirs, whole)
     return Comparison(name, len(own), len(theirs), (*findings, *lost), tuple(notes))
 
@@ -153,6 +154,26 @@ def _differences(own: tuple[Receipt, ...], theirs: Mapping[int, _Kept], damaged:
             fields = [name for name in mine if name not in _SEALS and mine[name] != kept.receipt.get(name)]
             told = "; ".join(f"{name} is {mine[name]!r}, not {kept.receipt.get(name)!r}" for name in fields)
             yield f"Entry {sequence} ({_about(mine)}) is another than in {kept.where}: {told or 'its seal'}."
+
+
+def _has_erased(federation: FederationFolder) -> bool:
+    """Whether runs, and with them what left the site, are here no more because their time was over."""
+    with Ledger(federation.ledger, utc_now) as ledger:
+        return any(ledger.entries("run_expired"))
+
+
+def _cut(own: tuple[Receipt, ...], federation: FederationFolder) -> Iterator[str]:
+    """The first entry that the federation's ledger had when the site was told so, and has no more."""
+    with Ledger(federation.ledger, utc_now) as ledger:
+        heads = {f"{entry.sequence + 1}:{entry.hash}" for entry in ledger.entries()}
+    for item in own:
+        told = str(item.details.get("ledger", ""))
+        if told and told not in heads:
+            yield (
+                f"{federation.ledger} lacks entries that it had at {item.at}, as the site was told with "
+                f"entry {item.sequence} ({_about(asdict(item))}): it ended with {told} then."
+            )
+            return
 
 
 def _lost(own: tuple[Receipt, ...], theirs: Mapping[int, _Kept], whole: bool) -> tuple[list[str], list[str]]:

@@ -74,7 +74,8 @@ class Worker:
             StorageFull: no receipt can be written.
         """
         about = {"task_id": task.task_id, "kind": task.kind, "round": task.round}
-        came = self._receipts.record("received", task, task.arrays, {"bytes": _size(task.arrays)})
+        told = {"ledger": task.ledger} if task.ledger else {}
+        came = self._receipts.record("received", task, task.arrays, {"bytes": _size(task.arrays), **told})
         try:
             output = self._answer(task, came.arrays_digest)
         except Exception as error:
@@ -101,7 +102,7 @@ class Worker:
         return describe_failure(error, self._program.manifest, self._policy.allow_messages)
 
     def _answer(self, task: RoundInput, arrived: str) -> RoundOutput:
-        about = replace(task, arrays=None)
+        about = replace(task, arrays=None, ledger="")
         if self._given is not None and self._given[:2] == (about, arrived):
             self._events("kept", {"round": task.round})
             return self._given[2]

@@ -54,7 +54,8 @@ class Membership:
     """The federation as its ledger tells it.
 
     Attributes:
-        entries: number of entries folded. key: public key (PEM) that the ledger is signed with.
+        entries: number of entries folded. head: hash of the last of them.
+        key: public key (PEM) that the ledger is signed with.
         settings: those of ``federation.toml`` as last recorded, ``TABLE.KEY`` each.
         sites: by name, with those that were removed.
         refusals: (site, reason) of every refused join so far.
@@ -67,6 +68,7 @@ class Membership:
     key: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     entries: int = 0
+    head: str = ""
     sites: Mapping[str, SiteRecord] = field(default_factory=dict)
     paused: bool = False
     stopped: bool = False
@@ -86,8 +88,8 @@ class Membership:
     def after(self, entry: Entry) -> Membership:
         """The federation after one more entry; kinds that say nothing about it change nothing."""
         change = CHANGES.get(entry.kind)
-        now = change(self, entry.body) if change else self
-        return replace(now, entries=entry.sequence + 1)
+        now = change(self, {"at": entry.at, **entry.body}) if change else self
+        return replace(now, entries=entry.sequence + 1, head=entry.hash)
 
 
 def fold(entries: Iterable[Entry], start: Membership | None = None) -> Membership:
@@ -107,6 +109,7 @@ def orders(membership: Membership) -> Orders:
         paused=membership.paused,
         stopped=membership.stopped,
         keys={site.name: site.key.decode() for site in members if site.key},
+        head=f"{membership.entries}:{membership.head}",
     )
 
 

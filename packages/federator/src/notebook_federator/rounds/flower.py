@@ -183,6 +183,7 @@ class FlowerTransport:
             "kind": task.kind,
             "round": task.round,
             "config": dict(task.config),
+            "ledger": task.ledger,
         }
         store = self._desk.store
         if task.arrays is None:

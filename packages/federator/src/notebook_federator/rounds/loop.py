@@ -51,8 +51,8 @@ class Run:
     _deadline: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.tasks = Tasks(self.settings)
         attendance = Attendance(self.journal, self.orders, self.clock)
+        self.tasks = Tasks(self.settings, lambda: attendance.orders.head)
         self.screen = Screening(self.settings, attendance, dict(self.receipts))
         common = (self.transport, attendance, self.journal, self.screen)
         reception = Reception(*common, self.tasks.describe(), self.settings.patient)

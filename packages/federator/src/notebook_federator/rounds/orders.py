@@ -20,6 +20,8 @@ class Orders:
         paused: no new round begins.
         stopped: the run ends now; finished rounds are kept.
         keys: site -> public key (PEM) that its receipts are signed with, where it is known.
+        head: number of entries in the ledger that these decisions are in, and hash of the last, as
+            ``12:sha256:...``; sites are told it with every task and keep it. Empty where there is none.
     """
 
     sites: tuple[str, ...]
@@ -27,3 +29,4 @@ class Orders:
     paused: bool = False
     stopped: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)
+    head: str = ""

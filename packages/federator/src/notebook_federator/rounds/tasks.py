@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nbfed_site.contracts import Arrays, RoundInput, Scalar, TaskKind, plain
@@ -15,9 +15,14 @@ from .store import ModelStore
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Makes tasks: each has a name of its own in the run, the seed, and the notebook's parameters."""
+    """Makes tasks: each has a name of its own in the run, the seed, and the notebook's parameters.
+
+    Attributes:
+        head: gives :attr:`Orders.head` as of now.
+    """
 
     settings: RoundSettings
+    head: Callable[[], str]
 
     def describe(self) -> RoundInput:
         """Read the data and count it."""
@@ -57,7 +62,7 @@ class Tasks:
         name = f"{kind}-{number}-{label}" if label else f"{kind}-{number}"
         wishes = {f"set:{name}": value for name, value in self.settings.parameters.items()}
         shared = {"seed": self.settings.seed, **wishes}
-        return RoundInput(name, kind, number, arrays, {**shared, **(config or {})})
+        return RoundInput(name, kind, number, arrays, {**shared, **(config or {})}, self.head())
 
 
 def note_evaluations(journal: Journal, store: ModelStore | None, reply: Replied, model: str) -> None:

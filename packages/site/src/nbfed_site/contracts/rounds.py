@@ -24,6 +24,8 @@ class RoundInput:
         config: ``epochs`` (int), ``seed`` (int), ``evaluate`` (bool: with ``train``, evaluate the
             incoming arrays first, so that one download serves both), ``proximal_mu`` (float),
             ``set:NAME`` (the server's value of the notebook's parameter NAME).
+        ledger: how far the federation's ledger goes now, ``12:sha256:...``: its entries, and the hash of
+            the last. The site keeps it with its receipt; empty where there is no such ledger.
     """
 
     task_id: str
@@ -31,6 +33,7 @@ class RoundInput:
     round: int = 0
     arrays: Arrays | None = None
     config: Mapping[str, Scalar] = field(default_factory=dict)
+    ledger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
