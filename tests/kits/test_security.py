@@ -58,7 +58,7 @@ def test_the_page_says_it_all(kit: Path, page: str) -> None:
     signing = fingerprint(Signer.load(kit.parents[1] / "keys/signing.key").public_key.encode())
     for value in (LONG, says.slice_digest, says.notebook_digest, says.authority, says.token, signing):
         assert value in text
-    for value in ("65532:65532", "fewer than 10 samples", "at most 629,145,600 bytes", "for 90 days"):
+    for value in ("65532:65532", "fewer than 10 samples", "at most 629,145,600 bytes", "after 90 days"):
         assert value in text
     assert ", ".join(says.policy.metrics) in text
     assert "without their message text" in text

@@ -91,6 +91,9 @@ def _numbers(folder: FederationFolder, membership: Membership) -> list[int]:
 
 def _audit_run(folder: FederationFolder, membership: Membership, number: int, above: Checked) -> Audit:
     run, note = folder.run(number), membership.runs.get(number)
+    if note is not None and note.expired:
+        said = f"Run {number} was erased, says the federation's ledger, but {run.path} is here."
+        return Audit((), (said,) if run.path.exists() else ())
     if not run.ledger.is_file():
         return Audit((), (f"Run {number} is in the federation's ledger, but {run.ledger} is missing.",))
     end = (note.entries, note.head) if note is not None and note.finished else None

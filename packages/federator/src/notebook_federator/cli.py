@@ -42,10 +42,10 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
 
 
 def _deadline(context: click.Context, option: click.Parameter, value: str) -> float | None:
-    from .federation.federation_toml import seconds_or_auto
+    from .federation.federation_toml import deadline
 
     try:
-        return seconds_or_auto(value if value == "auto" else float(value))
+        return deadline(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a number of seconds.", context, option) from None
 

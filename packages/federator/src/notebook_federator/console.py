@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +23,13 @@ output_option = click.option(
     default="human",
     show_default=True,
     help="Readable text, or one JSON envelope on standard output.",
+)
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The federation's folder [default: this one, or the only one in it].",
 )
 progress_option = click.option(
     "--progress",

@@ -21,12 +21,13 @@ from .federation.federation_settings import FederationSettings, Images, RoundWis
 from .federation.federation_toml import parse_settings
 from .federation.membership import Membership
 from .federation.resolving import resolve
+from .federation.retention import expire
 from .federation.settings import RunSettings
 
 if TYPE_CHECKING:
     from .slicing import Slice
 
-__all__ = ["Changed", "add_sites", "begin", "order", "remove_site", "renew", "waive"]
+__all__ = ["Changed", "add_sites", "begin", "expire", "order", "remove_site", "renew", "waive"]
 
 _MANY = 1000  # more sites than any quorum asks for
 

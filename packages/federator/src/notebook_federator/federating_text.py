@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from nbfed_site.contracts import SettingsInvalid
 
 from .console import Answer
-from .federation.federation_toml import quorum, seconds_or_auto, server_address
+from .federation.federation_toml import deadline, quorum, server_address
+from .federation.retention import kept_until
 
 if TYPE_CHECKING:
     from .federating import Changed
     from .federation.federation_folder import FederationFolder
     from .federation.federation_settings import FederationSettings
-    from .federation.membership import Membership, SiteRecord
+    from .federation.membership import Membership, RunNote, SiteRecord
 
 _SOON = timedelta(days=30)
 
@@ -31,7 +32,7 @@ def asked(options: Mapping[str, Any]) -> dict[str, Any]:
     checks = {
         "server": (server_address, "Write --server https://HOST:PORT"),
         "quorum": (quorum, "Write a number of sites (2) or a share (60%)."),
-        "deadline": (_deadline, "Write auto, or a number of seconds."),
+        "deadline": (deadline, "Write auto, or a number of seconds."),
     }
     for name, (check, hint) in checks.items():
         if found[name] is not None:
@@ -41,10 +42,6 @@ def asked(options: Mapping[str, Any]) -> dict[str, Any]:
                 what = f"{found[name]!r} cannot be used."
                 raise SettingsInvalid(what, where=f"--{name}", hint=hint) from None
     return found
-
-
-def _deadline(text: str) -> float | None:
-    return seconds_or_auto(text if text == "auto" else float(text))
 
 
 def answer_of(changed: Changed) -> Answer:
@@ -69,18 +66,29 @@ def overview(
         f"quorum {wishes.quorum}, deadline {_seconds(wishes.deadline)}, stragglers {wishes.stragglers}",
         "",
         *_aligned([("site", "state", "kit", ""), *(_row(site, now) for site in _shown(membership))]),
+        *_runs(membership, settings.retention_days, now),
     ]
     return Answer("\n".join(lines), _data(folder, membership))
 
 
-def _seconds(deadline: float | None) -> str:
-    return "auto" if deadline is None else f"{deadline:g} s"
+def _seconds(value: float | None) -> str:
+    return "auto" if value is None else f"{value:g} s"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _runs(membership: Membership, days: int, now: datetime) -> Iterator[str]:
+    """The runs that are here still and over, and until when they are kept."""
+    for run in membership.runs.values():
+        until = kept_until(run, days)
+        if until is not None and not run.expired:
+            over = until <= now
+            kept = "its time is over: nbfed federation expire" if over else f"kept until {until:%Y-%m-%d}"
+            yield f"run {run.number} ended {run.ended[:10]}; {kept}"
 
 
 def _shown(membership: Membership) -> list[SiteRecord]:
@@ -123,8 +131,13 @@ def _data(folder: FederationFolder, membership: Membership) -> dict[str, Any]:
         "paused": membership.paused,
         "stopped": membership.stopped,
         "sites": [_site_data(site) for site in _shown(membership)],
+        "runs": [_run_data(run) for run in membership.runs.values()],
         "entries": membership.entries,
     }
+
+
+def _run_data(run: RunNote) -> dict[str, Any]:
+    return {"number": run.number, "finished": run.finished, "ended": run.ended, "expired": run.expired}
 
 
 def _site_data(site: SiteRecord) -> dict[str, Any]:

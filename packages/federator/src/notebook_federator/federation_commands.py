@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Answer, answer, output_option, with_options
+from .console import Answer, answer, folder_option, output_option, with_options
 
 if TYPE_CHECKING:
     from .federating import Changed
     from .federation.federation_folder import FederationFolder
 
 _PATH = click.Path(path_type=Path)
-
-_folder_option = click.option(
-    "--folder",
-    type=_PATH,
-    default=Path(),
-    metavar="DIR",
-    help="The federation's folder [default: this one, or the only one in it].",
-)
 
 
 @click.group()
@@ -60,7 +52,7 @@ def _init_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--allow-messages/--no-allow-messages", default=None,
                      help="Whether the text of errors may leave sites; it can quote data [default: no]."),
         click.option("--retention-days", type=int,
-                     help="Days for which models and records are kept [default: 365]."),
+                     help="Days for which a run's models and records are kept [default: 365]."),
     ]  # fmt: skip
     return with_options(command, options)
 
@@ -83,7 +75,7 @@ def init(notebook: Path, output: str, **options: Any) -> None:
 
 @federation.command("add-site")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@_folder_option
+@folder_option
 @output_option
 def add_site(names: tuple[str, ...], folder: Path, output: str) -> None:
     """Make sites members of the federation."""
@@ -93,7 +85,7 @@ def add_site(names: tuple[str, ...], folder: Path, output: str) -> None:
 @federation.command("remove-site")
 @click.argument("name")
 @click.option("--reason", required=True, help="Why; stands in the ledger.")
-@_folder_option
+@folder_option
 @output_option
 def remove_site(name: str, reason: str, folder: Path, output: str) -> None:
     """Take a site out of the federation, at once."""
@@ -101,7 +93,7 @@ def remove_site(name: str, reason: str, folder: Path, output: str) -> None:
 
 
 @federation.command("list")
-@_folder_option
+@folder_option
 @output_option
 def list_sites(folder: Path, output: str) -> None:
     """Show the federation and its sites."""
@@ -122,7 +114,7 @@ def list_sites(folder: Path, output: str) -> None:
 @federation.command()
 @click.argument("name")
 @click.option("--reason", required=True, help="Why; stands in the ledger.")
-@_folder_option
+@folder_option
 @output_option
 def waive(name: str, reason: str, folder: Path, output: str) -> None:
     """Let a site train although its data miss the data contract."""
@@ -130,7 +122,7 @@ def waive(name: str, reason: str, folder: Path, output: str) -> None:
 
 
 @federation.command()
-@_folder_option
+@folder_option
 @output_option
 def pause(folder: Path, output: str) -> None:
     """Begin no new round until `resume`."""
@@ -138,7 +130,7 @@ def pause(folder: Path, output: str) -> None:
 
 
 @federation.command()
-@_folder_option
+@folder_option
 @output_option
 def resume(folder: Path, output: str) -> None:
     """Go on after `pause`."""
@@ -146,7 +138,7 @@ def resume(folder: Path, output: str) -> None:
 
 
 @federation.command()
-@_folder_option
+@folder_option
 @output_option
 def stop(folder: Path, output: str) -> None:
     """End the run; finished rounds are kept."""
@@ -154,10 +146,18 @@ def stop(folder: Path, output: str) -> None:
 
 
 @federation.command()
+@folder_option
+@output_option
+def expire(folder: Path, output: str) -> None:
+    """Erase the runs that ended more than `retention_days` ago; the federation's ledger stays."""
+    _change(output, folder, lambda found: _federating().expire(found, _now()))
+
+
+@federation.command()
 @click.argument("notebook", type=_PATH)
 @click.option("--images", type=_PATH, metavar="FILE",
               help="What `nbfed build` recorded [default: NOTEBOOK.images.json].")  # fmt: skip
-@_folder_option
+@folder_option
 @output_option
 def renew(notebook: Path, images: Path | None, folder: Path, output: str) -> None:
     """Use the images that the notebook has now, after a change and a new build."""

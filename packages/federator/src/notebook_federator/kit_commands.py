@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Answer, answer, output_option, progress_option
+from .console import Answer, answer, folder_option, output_option, progress_option
 
 if TYPE_CHECKING:
     from .image.meter import Progress
@@ -19,13 +19,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("site")
-@click.option(
-    "--folder",
-    type=_PATH,
-    default=Path(),
-    metavar="DIR",
-    help="The federation's folder [default: this one, or the only one in it].",
-)
+@folder_option
 @click.option("--zip", "packed", is_flag=True, help="One file to send, in place of a folder.")
 @click.option("--offline", is_flag=True, help="With the client image in it, for a site without a registry.")
 @click.option(

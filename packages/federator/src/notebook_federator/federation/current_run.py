@@ -34,8 +34,9 @@ def pick_run(membership: Membership, wish: Wish) -> int | None:
         SettingsInvalid: what is wished for contradicts what there is.
     """
     newest = max(membership.runs, default=0)
-    over = newest == 0 or membership.runs[newest].finished or membership.stopped
-    if wish.new or newest == 0:
+    run = membership.runs.get(newest)
+    over = run is None or run.finished or run.expired or membership.stopped
+    if wish.new or run is None:
         if not over:
             hint = "Go on with it without --new-run; or end it first: nbfed federation stop"
             raise SettingsInvalid(f"Run {newest} is not finished.", hint=hint)

@@ -65,7 +65,7 @@ class FederationSettings:
         server: ``https://HOST:PORT``, as sites call it.
         sites: names, in the order they were added.
         parameters: values of the notebook's own parameters, for all sites.
-        retention_days: days for which models and records are kept after the study.
+        retention_days: days for which the models and records of a run are kept after its end.
         contact: whom a site's security officer may call; one line, empty where nobody is named.
     """
 

@@ -182,6 +182,15 @@ def seconds_or_auto(value: str | float) -> float | None:
     return None if value == "auto" else _seconds(value)
 
 
+def deadline(text: str) -> float | None:
+    """An option's value as :func:`seconds_or_auto`.
+
+    Raises:
+        ValueError: neither a number above 0 nor ``auto``.
+    """
+    return seconds_or_auto(text if text == "auto" else float(text))
+
+
 def _seconds(value: Any) -> float:
     if isinstance(value, bool | str) or not (value > 0 and math.isfinite(value)):
         raise ValueError

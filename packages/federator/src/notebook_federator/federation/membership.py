@@ -41,12 +41,20 @@ class SiteRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunNote:
-    """What the federation's ledger says of one run; ``head`` is the hash of its ledger's last entry."""
+    """What the federation's ledger says of one run.
+
+    Attributes:
+        entries, head: of its own ledger, where it finished: their number, and the hash of the last.
+        ended: when it finished or was stopped (UTC, ISO 8601); empty while it goes on.
+        expired: whether it was erased when its time was over.
+    """
 
     number: int
     finished: bool = False
     entries: int = 0
     head: str = ""
+    ended: str = ""
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +183,18 @@ def _waived(before: Membership, body: Mapping[str, Any]) -> Membership:
 def _ordered(before: Membership, body: Mapping[str, Any]) -> Membership:
     order = body["order"]
     if order == "resume":
-        return replace(before, paused=False, stopped=False)
-    return replace(
-        before, paused=before.paused or order == "pause", stopped=before.stopped or order == "stop"
-    )
+        return replace(before, paused=False, stopped=False, runs=_ended(before, ""))
+    if order == "stop":
+        return replace(before, stopped=True, runs=_ended(before, str(body["at"])))
+    return replace(before, paused=True)
+
+
+def _ended(before: Membership, at: str) -> Mapping[int, RunNote]:
+    """The runs, of which the newest ended at this time unless it had finished; with no time it goes on."""
+    newest = before.runs.get(max(before.runs, default=0))
+    if newest is None or newest.finished:
+        return before.runs
+    return {**before.runs, newest.number: replace(newest, ended=at)}
 
 
 def _run_started(before: Membership, body: Mapping[str, Any]) -> Membership:
@@ -188,8 +204,13 @@ def _run_started(before: Membership, body: Mapping[str, Any]) -> Membership:
 
 
 def _run_finished(before: Membership, body: Mapping[str, Any]) -> Membership:
-    note = RunNote(int(body["run"]), True, int(body["entries"]), str(body["head"]))
+    note = RunNote(int(body["run"]), True, int(body["entries"]), str(body["head"]), str(body["at"]))
     return replace(before, runs={**before.runs, note.number: note})
+
+
+def _run_expired(before: Membership, body: Mapping[str, Any]) -> Membership:
+    number = int(body["run"])
+    return replace(before, runs={**before.runs, number: replace(before.runs[number], expired=True)})
 
 
 CHANGES = {
@@ -204,6 +225,7 @@ CHANGES = {
     "ordered": _ordered,
     "run_started": _run_started,
     "run_finished": _run_finished,
+    "run_expired": _run_expired,
 }
 
 

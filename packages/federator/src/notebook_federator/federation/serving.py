@@ -26,6 +26,7 @@ from .edits import settled
 from .events import utc_now
 from .federation_folder import FederationFolder
 from .hosting import Hosting
+from .retention import expire
 from .server import Door, end_on_signals, serve
 from .settings import RunSettings
 from .status_table import status_table
@@ -84,6 +85,7 @@ def _add_decisions(commands: Any) -> None:
         command.add_argument("--site", required=True, help="its name")
         command.add_argument("--reason", required=True, help="why; stands in the ledger")
         _add_common(command, _about_site, act=act)
+    _add_common(commands.add_parser("expire", help="erase the runs whose time is over"), _expire)
 
 
 def _order(options: Namespace) -> int:
@@ -93,6 +95,10 @@ def _order(options: Namespace) -> int:
 def _about_site(options: Namespace) -> int:
     federation = FederationFolder(options.folder)
     return _decided(options, options.act(federation, options.site, options.reason, _now()))
+
+
+def _expire(options: Namespace) -> int:
+    return _decided(options, expire(FederationFolder(options.folder), _now()))
 
 
 def _decided(options: Namespace, changed: decisions.Changed) -> int:

@@ -130,8 +130,8 @@ def _records(container: SiteContainer) -> Section:
     return Section("Records", (
         ("Here", "`sh site receipts` prints what came in, left and was refused: chained by hashes and "
          "signed. `sh site logs` prints the rest. Both stay until `sh site erase`."),
-        ("There", "The coordinator keeps models, scores and the signed ledger for "
-         f"{container.kit.retention_days} days after the study."),
+        ("There", "The coordinator promises to erase models, scores and ledger of each run after "
+         f"{container.kit.retention_days} days."),
     ))  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class Kit:
         policy: the federation's floor; a site may only be stricter.
         contract: what the site's data must look like.
         wire: precision of float32 arrays on their way. heartbeat: seconds between signs of life.
-        retention_days: days for which the coordinator keeps models and records after the study.
+        retention_days: days for which the coordinator keeps models and records of a run.
         files: name -> digest of each other file of the kit.
     """
 
