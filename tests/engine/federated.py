@@ -19,8 +19,6 @@ from nbfed_site.contracts import (
     ArraySpec,
     CannotConnect,
     Evaluation,
-    Manifest,
-    Names,
     RoundInput,
     RoundOutput,
     SiteCard,
@@ -34,38 +32,20 @@ from nbfed_site.link.fleet import VERSIONS, FleetClient
 from nbfed_site.link.refusals import NotRecognised, Unreachable
 from notebook_federator import federating
 from notebook_federator.federation.federation_folder import FederationFolder
-from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
+from notebook_federator.federation.federation_settings import RoundWishes, plain
 
+from ..federation.small_study import MANIFEST, SETTINGS, SLICE
 from .mutual import call, client_context, free_port, signing_request
 
-SLICE = "sha256:" + "c" * 64
 SECONDS = 180.0
-MANIFEST = Manifest(
-    notebook="study.ipynb",
-    notebook_digest="sha256:" + "d" * 64,
-    slice_digest=SLICE,
-    form="function",
-    framework="torch",
-    sections=(),
-    spans=(),
-    names=Names("net"),
-)
 SPECS = (ArraySpec("w", (3,), "float32"),)
 
 
 def make_federation(folder: Path, **wishes: Any) -> FederationFolder:
     """A new federation without sites, whose server listens on this machine."""
-    settings = FederationSettings(
-        name="study",
-        server=f"https://127.0.0.1:{free_port()}",
-        images=Images(
-            server="registry.example.org/lab/study@sha256:" + "a" * 64,
-            client="registry.example.org/lab/study@sha256:" + "b" * 64,
-            notebook_digest=MANIFEST.notebook_digest,
-            slice_digest=SLICE,
-        ),
-        rounds=RoundWishes(**{"rounds": 3, "epochs": 2, "deadline": 60.0, "join_deadline": 60.0, **wishes}),
-    )
+    wanted = {"rounds": 3, "epochs": 2, "deadline": 60.0, "join_deadline": 60.0, **wishes}
+    address = f"https://127.0.0.1:{free_port()}"
+    settings = replace(SETTINGS, server=address, rounds=RoundWishes(**wanted))
     made = FederationFolder(folder)
     made.create(settings, tomli_w.dumps(plain(settings)).encode(), MANIFEST, datetime.now(UTC))
     return made
@@ -141,6 +121,7 @@ class Server:
     def start(self, *words: str) -> "Server":
         port = str(self.federation.settings().port)
         command = self.command("serve", "--host", "127.0.0.1", "--port", port, "--format", "json", *words)
+        command += [] if "--grace" in words else ["--grace", "0"]
         with (self.federation.path / "log.txt").open("a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, text=True, cwd="/")
         self.until("listening", count=self.count("listening") + 1)
@@ -204,6 +185,11 @@ class LightSite:
     refused: list[Exception] = field(default_factory=list)
     unfit: tuple[str, ...] = ()
 
+    def leave(self) -> None:
+        """Go away for now, as a site does that is stopped."""
+        self.stopped.set()
+        self.courier.leave()
+
     def start(self) -> "LightSite":
         kit = self.kit
         context = client_context(kit.federation.certificate("authority"), kit.certificate, kit.key)
@@ -241,8 +227,11 @@ class LightSite:
         if task.input.kind == "stop":
             self.stopped.set()
             return
-        came = self.receipts.record("received", task.input, task.input.arrays, {})
+        told = {"ledger": task.input.ledger}
+        came = self.receipts.record("received", task.input, task.input.arrays, told)
         output = self.answer(task.input)
+        if self.stopped.is_set():
+            return
         left = self.receipts.record("released", task.input, output.arrays, {})
         output = replace(output, receipts=(came, left))
         delivery = self.courier.pack(task, {"output": output_header(output)}, output.arrays)

@@ -1,6 +1,7 @@
 """A federation's server as a real process: joining, status, decisions, and what it survives."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from nbfed_site.link import generate_key
 from notebook_federator import federating
+from notebook_federator.comparing import compare
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.ledger import Ledger
 
@@ -19,6 +21,7 @@ from .federated import Kit, LightSite, Server, await_that, give_kit, make_federa
 from .mutual import call, client_context
 
 NOW = datetime.now(UTC)
+NBFED = [sys.executable, "-m", "notebook_federator.cli"]
 PULLS = {"a": 0.0, "b": 2.0, "c": 5.0}
 
 
@@ -92,6 +95,7 @@ def test_a_study_from_first_join_to_last_round(study: Any, sites: Any, tmp_path:
     light[1].may_train.set()
     assert server.end() == 0, server.log
     check_end(federation, server)
+    check_what_sites_were_told(federation, kits["a"])
 
 
 def check_end(federation: FederationFolder, server: Server) -> None:
@@ -106,6 +110,17 @@ def check_end(federation: FederationFolder, server: Server) -> None:
     assert server.call("healthy").returncode == 1
     assert "Run 1 is over" in server.call("serve").stderr
     assert server.call("status").returncode == 2
+
+
+def check_what_sites_were_told(federation: FederationFolder, kit: Kit) -> None:
+    """A site knows how far the federation's ledger went, so that a cut at its end shows."""
+    receipts = kit.folder / "receipts.jsonl"
+    assert compare(federation.path, receipts).findings == ()
+    with sqlite3.connect(federation.ledger) as db:
+        db.execute("DROP TRIGGER no_delete")
+        db.execute("DELETE FROM entries WHERE kind IN ('run_finished', 'site_joined') AND sequence > 5")
+    db.close()
+    assert "lacks entries that it had" in compare(federation.path, receipts, "a").findings[-1]
 
 
 def test_tokens_work_once(study: Any, tmp_path: Path) -> None:
@@ -184,6 +199,72 @@ def test_many_sites_join_at_once(study: Any, tmp_path: Path) -> None:
     assert sorted(entry["site"] for entry in entries(server.federation, "site_joined")) == sorted(names)
 
 
+def test_commands_and_joins_at_one_moment(study: Any, tmp_path: Path) -> None:
+    server = study()
+    names = [f"site-{number}" for number in range(8)]
+    kits = [give_kit(server.federation, name, tmp_path / "sites") for name in names]
+    server.start()
+
+    def command(*words: str) -> int:
+        whole = [*NBFED, "federation", *words, "--folder", str(server.federation.path)]
+        return subprocess.run(whole, capture_output=True, check=False).returncode
+
+    orders = (("add-site", "x"), ("add-site", "y"), ("pause",), ("waive", "site-1", "--reason", "z"))
+    with ThreadPoolExecutor(len(kits) + len(orders)) as pool:
+        commands = [pool.submit(command, *words) for words in orders]
+        answers = list(pool.map(Kit.join, kits))
+        codes = [found.result() for found in commands]
+    assert ({status for status, _ in answers}, codes) == ({200}, [0] * 4)
+    assert sorted(entry["site"] for entry in entries(server.federation, "site_joined")) == names
+    assert {"x", "y"} <= set(server.federation.settings().sites)
+    assert [entry["order"] for entry in entries(server.federation, "ordered")] == ["pause"]
+    assert [entry["site"] for entry in entries(server.federation, "waived")] == ["site-1"]
+
+
+def test_a_site_that_is_away_at_the_end_hears_it_when_it_is_back(study: Any, sites: Any) -> None:
+    server = study(quorum="50%")
+    found = sites(server, "a", "b", may_train=False, words=("--grace", "60"))
+    assert found["b"].began.wait(60)
+    found["b"].leave()
+    found["a"].may_train.set()
+    assert server.until("parting")["sites"] == ["b"]
+    assert found["a"].stopped.wait(30)
+    assert server.status()["run"]["state"] == "finished"
+    assert server.call("healthy").returncode == 0
+    back = LightSite(found["b"].kit, PULLS["b"]).start()
+    assert back.stopped.wait(30)
+    assert back.refused == []
+    assert server.end() == 0, server.log
+    assert len(entries(server.federation, "run_finished")) == 1
+
+
+def test_a_server_that_waits_at_the_end_can_be_ended(study: Any, sites: Any) -> None:
+    server = study(quorum="50%", rounds=1)
+    found = sites(server, "a", "b", may_train=False, words=("--grace", "600"))
+    assert found["b"].began.wait(60)
+    found["b"].leave()
+    found["a"].may_train.set()
+    server.until("parting")
+    server.process.terminate()
+    assert server.end() == 0, server.log
+    assert len(entries(server.federation, "run_finished")) == 1
+
+
+def test_edits_that_no_command_has_recorded_are_told(study: Any, tmp_path: Path) -> None:
+    server = study()
+    give_kit(server.federation, "a", tmp_path / "sites")
+    server.start()
+    assert server.status()["unrecorded"] == []
+    toml = server.federation.settings_file
+    text = toml.read_text().replace("rounds = 3", "rounds = 5")
+    toml.write_text(text.replace('["a"]', '["a", "b"]'))
+    assert server.status()["unrecorded"] == ["rounds.rounds", "b"]
+    assert "not recorded: rounds.rounds, b." in server.call("status").stdout
+    subprocess.run([*NBFED, "federation", "list", "--folder", toml.parent], check=True, capture_output=True)
+    assert server.status()["unrecorded"] == []
+    assert server.site("b")["stage"] == "invited"
+
+
 def test_a_site_that_is_removed_in_mid_round(study: Any, sites: Any) -> None:
     server = study(quorum="60%")
     found = sites(server, "a", "b", "c", may_train=False)
@@ -260,11 +341,10 @@ def test_the_next_run_begins_where_it_is_asked_for(study: Any, sites: Any) -> No
 def test_the_coordinator_watches_from_the_command_line(study: Any, sites: Any) -> None:
     server = study(rounds=2)
     folder = str(server.federation.path)
-    nbfed = [sys.executable, "-m", "notebook_federator.cli"]
-    early = subprocess.run([*nbfed, "status", folder], capture_output=True, text=True, check=False)
+    early = subprocess.run([*NBFED, "status", folder], capture_output=True, text=True, check=False)
     assert (early.returncode, "nbfed serve" in early.stderr) == (2, True)
     found = sites(server, "a", "b", may_train=False)
-    watching = subprocess.Popen([*nbfed, "status", folder, "--watch"], stdout=subprocess.PIPE, text=True)
+    watching = subprocess.Popen([*NBFED, "status", folder, "--watch"], stdout=subprocess.PIPE, text=True)
     assert watching.stdout is not None
     assert watching.stdout.readline().startswith("study, run 1: ")
     for site in found.values():
@@ -272,7 +352,7 @@ def test_the_coordinator_watches_from_the_command_line(study: Any, sites: Any) -
     assert server.end() == 0, server.log
     assert watching.wait(30) == 0
     assert "study, run 1: finished" in watching.stdout.read()
-    again = subprocess.run([*nbfed, "serve", folder], capture_output=True, text=True, check=False)
+    again = subprocess.run([*NBFED, "serve", folder], capture_output=True, text=True, check=False)
     assert again.returncode == 0
     assert f"nbfed report {folder}/runs/1" in again.stdout
 

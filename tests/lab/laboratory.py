@@ -80,7 +80,7 @@ class Laboratory:
             self.nursery,
             SERVER,
             ["serve", str(self.federation.path), "--host", address, "--port", str(self.port),
-             "--format", "json"],
+             "--format", "json", "--grace", "0"],
             {},
             self.folder / "server.log",
             self.federation.run(1).events,

@@ -26,6 +26,14 @@ _CLEAR = "\x1b[H\x1b[J"
 @click.option("--port", type=int, help="Port to listen on [default: that of the server's address].")
 @click.option("--new-run", "new", is_flag=True, help="Begin the next run; the one before has to be over.")
 @click.option("--from", "initial", type=_PATH, metavar="MODEL", help="Begin it from this safetensors file.")
+@click.option(
+    "--grace",
+    type=float,
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stay so long at the end for sites that are away, so that they hear it.",
+)
 @output_option
 def serve(folder: Path, host: str, port: int | None, output: str, **wish: Any) -> None:
     """Run a federation's server, or go on with its run.

@@ -21,10 +21,16 @@ _INITIAL = "initial.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked of a server's start: a ``new`` run, from the ``initial`` model (safetensors)."""
+    """What is asked of a server's start.
+
+    Attributes:
+        new: the next run, from the ``initial`` model (safetensors).
+        grace: seconds for which the server stays at the end for sites that are away.
+    """
 
     new: bool = False
     initial: Path | None = None
+    grace: float = 0.0
 
 
 def pick_run(membership: Membership, wish: Wish) -> int | None:

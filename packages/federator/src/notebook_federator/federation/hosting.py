@@ -33,12 +33,14 @@ class Hosting:
 
     Attributes:
         tell: called with every event, from several threads.
+        grace: as of every venue.
     """
 
     folder: FederationFolder
     number: int
     door: Door
     tell: Callable[[Event], None]
+    grace: float = 0.0
     patient: bool = True
     live: Live = field(init=False)
     follower: Follower = field(init=False)

@@ -156,6 +156,11 @@ def _waiting(view: RunView, event: Event) -> str:
     return f"waiting for {who}: the quorum is {event['quorum']}, the deadline is in {left}"
 
 
+def _parting(view: RunView, event: Event) -> str:
+    left = span(event["seconds_left"])
+    return f"waiting up to {left} for {', '.join(event['sites'])}, to hear that the run is over"
+
+
 def _alone(view: RunView, event: Event) -> str:
     view.site(event).state, view.stage = "trained alone", "each institution alone"
     return f"{event['site']} trained alone for {event['epochs']} epochs in {event['elapsed']:.1f} s"
@@ -224,6 +229,7 @@ _FROM_SERVER: dict[str, Any] = {
     "waiting": _waiting,
     "alone": _alone,
     "finished": _finished,
+    "parting": _parting,
 }
 _FROM_SITES: dict[str, Any] = {
     "process": _state("starting"),

@@ -64,10 +64,14 @@ class Venue(Protocol):
     Attributes:
         patient: people look after its sites, which wait for a server that ended with an error, and are
             waited for where they fail before round 1.
+        grace: seconds for which sites that are away are waited for when the run is over, to hear it.
     """
 
     @property
     def patient(self) -> bool: ...
+
+    @property
+    def grace(self) -> float: ...
 
     def happened(self, event: Event) -> None:
         """Take in an event of the run; it is shown to people."""
@@ -124,7 +128,8 @@ def _run(folder: RunFolder, settings: RunSettings, venue: Venue, reporter: Repor
         over = not venue.patient
         raise
     finally:
-        transport.close(over)
+        grace = venue.grace
+        transport.close(over, grace, lambda away: reporter.tell("parting", sites=away, seconds_left=grace))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class FixedVenue:
     keys: Mapping[str, bytes]
     happened: Callable[[Event], None]
     patient: bool = False
+    grace: float = 0.0
 
     def ledger(self, run: RunFolder) -> Ledger:
         """The run's ledger, unsigned."""

@@ -37,7 +37,7 @@ _ORDERS = {
     "resume": "go on with the rounds",
     "stop": "end the run; finished rounds are kept",
 }
-_SCRATCH, _HOST, _PORT = "/scratch", "0.0.0.0", 9092
+_SCRATCH, _HOST, _PORT, _GRACE = "/scratch", "0.0.0.0", 9092, 600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +60,8 @@ def command_line() -> Parser:
     _add_decisions(commands)
     serving.option("--host", "address to listen on", "NBFED_HOST", _HOST)
     serving.option("--port", "port to listen on", "NBFED_PORT", _PORT, type=int)
+    about = "seconds to stay at the end for sites that are away, so that they hear it"
+    serving.option("--grace", about, "NBFED_GRACE", _GRACE, type=float)
     serving.switch("--new-run", "begin the next run; the one before has to be over")
     serving.option("--from", "model to begin it from, as safetensors", type=folder, dest="initial")
     return parser
@@ -110,7 +112,7 @@ def _serve(options: Namespace) -> int:
     federation = FederationFolder(options.folder)
     federation.settings()
     Scratch(federation.server).confine()
-    wish = Wish(options.new_run, options.initial)
+    wish = Wish(options.new_run, options.initial, options.grace)
     return serve_federation(federation, Door(options.host, options.port), wish, options.format == "json")
 
 
@@ -140,10 +142,11 @@ def _serve_run(federation: FederationFolder, door: Door, wish: Wish, as_json: bo
     code = 0
     if not is_finished(run):
         with run.events.open("ab") as log:
-            tell = Teller(log, Health(Scratch(federation.server).health), as_json)
-            hosting = Hosting(federation, number, door, tell)
+            health = Health(Scratch(federation.server).health)
+            hosting = Hosting(federation, number, door, Teller(log, health, as_json), wish.grace)
             code = serve(run, settings, hosting)
             hosting.follower.close()
+            health.write("ended")
     if is_finished(run):
         _close(federation, number)
     return code

@@ -40,8 +40,8 @@ class Teller:
         """Take one event of the server."""
         full = {**event, "source": "server"}
         with self._lock:
-            if event["event"] in ("listening", "stopped", "finished"):  # known before anybody is told
-                self.health.write(event["event"], address=event.get("address", ""))
+            if event["event"] == "listening":  # known before anybody is told
+                self.health.write("listening", address=event["address"])
             self.log.write(canonical_json(full) + b"\n")
             self.log.flush()
             if self.as_json:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,11 +35,14 @@ from .flower_desk import SiteDesk
 from .flower_server import FleetApp
 from .mutual_tls import MutualTls
 from .object_store import SpillingStore
-from .port import Event, Replied
+from .orders import StopAsked
+from .port import Event, Joined, Received, Replied
 from .run_file import RunFile
 
 _PULSE_SECONDS = 0.5
 _STOP_SECONDS = 2.0
+_LOOK_SECONDS = 0.2
+_STOP = RoundInput("stop", "stop")
 _KEEP_ALIVE_SECONDS = 75
 _HASH_THREADS = 2
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -151,20 +155,24 @@ class FlowerTransport:
         if self._outgoing is not None and self._outgoing.task_id == task_id:
             self._release()
 
-    def close(self, over: bool = True) -> None:
-        """Free everything; tell sites to end where the run is ``over``, else they look out for a server."""
+    def close(
+        self, over: bool = True, grace: float = 0.0, waiting: Callable[[list[str]], None] = lambda sites: None
+    ) -> None:
+        """Free everything; tell sites to end where the run is ``over``, else they look out for a server.
+
+        Args:
+            grace: seconds for which members that do not answer are waited for, so that they hear it, too.
+            waiting: called once with those that are waited for, where that takes longer than a moment.
+        """
         if self._closed.is_set():
             return
-        members = list(self._desk.members.values())
-        present = [member.site for member in members if member.present and over]
         self._desk.withdraw(lambda sent: True)
-        self.send(RoundInput("stop", "stop"), present)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while not self._desk.trays_empty() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        if over:
+            with suppress(StopAsked):
+                self._dismiss(grace, waiting)
         self._desk.closing = True
         self._closed.set()
-        for member in members:
+        for member in list(self._desk.members.values()):
             self._ring(member.node_id)
         self._server.should_exit = True
         for thread in self._threads:
@@ -172,6 +180,25 @@ class FlowerTransport:
         self._pool.shutdown()
         self._desk.store.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _dismiss(self, grace: float, waiting: Callable[[list[str]], None]) -> None:
+        """Tell every member that the run is over, until all that can be waited for have heard it."""
+        for _ in self.events(0):
+            pass  # news of the run that is over
+        here = [site for site, member in list(self._desk.members.items()) if member.present]
+        missing = set(self._desk.members if grace else here)
+        self.send(_STOP, here)
+        begun, told = time.monotonic(), False
+        while missing and (spent := time.monotonic() - begun) < max(grace, _STOP_SECONDS):
+            if spent > _STOP_SECONDS and not told:
+                told = True
+                waiting(sorted(missing))
+            for event in self.events(_LOOK_SECONDS):
+                if isinstance(event, Joined):
+                    self.send(_STOP, [event.site])
+                elif isinstance(event, Received) and event.task_id == _STOP.task_id:
+                    missing.discard(event.site)
+            missing &= self._desk.members.keys()
 
     def _content(self, task: RoundInput) -> RecordDict:
         """The content of a task's messages, in the store; kept while the same task goes to more sites."""

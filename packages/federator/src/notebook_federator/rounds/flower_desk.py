@@ -165,14 +165,6 @@ class SiteDesk:
             self._run_alive_at = now
             self.state.acknowledge_task_heartbeat(self._flower_task)
 
-    def trays_empty(self) -> bool:
-        """Whether every present site has fetched all its messages."""
-        with self._lock:
-            return not any(
-                member.present and self.state.open_messages(member.node_id)
-                for member in self.members.values()
-            )
-
     # What the server does, call by call.
 
     def knows(self, key: bytes, site: str | None = None) -> bool:
