@@ -1,7 +1,6 @@
 """The command's answers: envelopes, exit codes, and what it does not import."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +11,9 @@ import pytest
 from nbfed_site.contracts import Manifest, Names, SettingsInvalid
 from notebook_federator.federation import Options, resolve
 
+from ..federation.coordinator import nbfed
+
 HEAVY = ("torch", "flwr", "numpy", "rich", "matplotlib", "nbformat", "safetensors", "pandas", "sklearn")
-
-
-def nbfed(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notebook_federator.cli", *words],
-        cwd=cwd,
-        env=os.environ | {"NO_COLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def envelope(found: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from notebook_federator import api, image_record
 from notebook_federator.image_record import ImageRecord
+from notebook_federator.ledger import Signer
 
 
-def nbfed(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def nbfed(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "notebook_federator.cli", *words],
         cwd=cwd,
@@ -53,6 +54,6 @@ def built(notebook: Path, letter: str = "b", torch: str = "cpu") -> None:
         slice_digest=cut.manifest.slice_digest,
         torch=torch,
         platform="linux/amd64",
-        key="-----BEGIN PUBLIC KEY-----\n",
+        key=Signer.make()[1].public_key,
     )
     image_record.write(found, image_record.path_beside(notebook))

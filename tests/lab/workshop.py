@@ -20,6 +20,8 @@ from notebook_federator import api, slicing
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.federation.federation_settings import FederationSettings, Images, RoundWishes, plain
 
+from ..end_to_end.cells import TEST
+
 CELLS = (
     "epochs = 1\npause = 0.0\nslow_reading = 0.0\n",
     """
@@ -60,19 +62,7 @@ def train(net, trainloader, valloader, epochs):
             nn.functional.cross_entropy(net(x), y).backward()
             optimizer.step()
 """,
-    """
-def test(net, testloader):
-    net.eval()
-    loss, correct, total = 0.0, 0, 0
-    with torch.no_grad():
-        for x, y in testloader:
-            out = net(x)
-            loss += nn.functional.cross_entropy(out, y, reduction="sum").item()
-            correct += (out.argmax(1) == y).sum().item()
-            total += len(y)
-    net.train()
-    return loss / total, correct / total
-""",
+    TEST,
 )
 MODEL_BYTES = 1_000_000
 ROUNDS = 3
