@@ -24,10 +24,10 @@ NOW = datetime(2030, 1, 2, tzinfo=UTC)
 class Site:
     """A site with a key and its own record of what it did."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, now: datetime | None = None) -> None:
         self.name, self.signer = name, Signer.make()[1]
         self.path = folder / f"{name}.jsonl"
-        self.receipts = Receipts(self.path, sign=self.signer.sign_text)
+        self.receipts = Receipts(self.path, lambda: now or datetime.now(UTC), self.signer.sign_text)
 
     def does(self, task: str, number: int = 0, **told: str) -> list[Receipt]:
         asked = RoundInput(f"{task}-{number}", "train" if task == "train" else "evaluate", number)
@@ -228,7 +228,8 @@ def test_what_a_comparison_finds(study: Study, tmp_path: Path) -> None:
     assert status == 1
     assert "not signed with any key that hospital-b joined with" in found["findings"][0]
 
-    again = Site("hospital-a", tmp_path / "again")
+    began = datetime.fromisoformat(json.loads(whole.splitlines()[0])["at"])
+    again = Site("hospital-a", tmp_path / "again", began)  # whose first entries have the same hashes
     for number in (1, 2, 1, 2):
         again.does("train", number)
     status, found = compare(folder.path, again.path)

@@ -118,8 +118,11 @@ def _whose(
             return site, key
     if asked is not None:
         return asked, ""
-    hashes = {item.hash for item in own}
-    shared = {name: sum(item.receipt["hash"] in hashes for item in items) for name, items in kept.items()}
+    seals = {(item.hash, item.signature) for item in own}  # two sites' first entries may have the same hash
+    shared = {
+        name: sum((item.receipt["hash"], item.receipt["signature"]) in seals for item in items)
+        for name, items in kept.items()
+    }
     if not any(shared.values()):
         hint = "Say whose it is: --site NAME"
         raise BadInput("No site of this federation is known to have written this file.", hint=hint)
