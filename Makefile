@@ -6,7 +6,7 @@ EXTRAS := examples,dev,docs
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench docs end-to-end faults clean
+.PHONY: demo test check bench docs end-to-end faults fuzz clean
 
 $(VENV)/.ready: constraints.txt packages/site/pyproject.toml packages/federator/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,6 +31,11 @@ end-to-end: $(VENV)/.ready  ## Whole runs of real processes, faults, and the rep
 
 faults: $(VENV)/.ready  ## The whole fault matrix, as a table; as root, for small disks; takes about 20 minutes.
 	$(BIN)/python -m tests.lab.matrix
+
+TIME ?= 60
+fuzz: $(VENV)/.ready  ## Search for bytes from the network that are not expected, TIME seconds in each reader of such.
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || { echo "Atheris has no wheel for this machine: nothing is searched"; exit 0; }; \
+	$(BIN)/python -m tests.fuzz $(TIME)
 
 check: $(VENV)/.ready  ## Style, types, import directions, duplicates.
 	$(BIN)/ruff check .

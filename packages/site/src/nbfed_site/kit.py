@@ -50,7 +50,7 @@ def read_kit(path: Path, slice_digest: str) -> KitFolder:
         raise KitInvalid(what, where=str(path), hint=_NEW_KIT)
     try:
         kit = Kit.from_json(json.loads(data))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f"kit.json is not what this image reads ({type(error).__name__}: {error})."
         raise KitInvalid(what, where=str(path), hint=_NEW_KIT) from error
     for name in sorted(kit.files.keys() - {_IMAGES}):

@@ -176,7 +176,7 @@ def _requested(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
         found = x509.load_pem_x509_csr(csr_pem[:_MOST_CSR])
         key = found.public_key()
         sound = found.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
         sound, key = False, None
     if not sound or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         hint = "Start the site from its kit's own image; it makes the request itself."
