@@ -129,6 +129,41 @@ def test_a_test_set_held_in_memory_is_observed(observe) -> None:
     assert evaluation.confusion == counts
 
 
+PARTS = """
+for k in range(0, 50, 7):
+    net(ROWS)
+nbfed_test_result = (0.5, (guess == y).float().mean().item())
+"""
+
+
+@pytest.mark.parametrize("held", ["x", "x.numpy()", "x.double().numpy() * (1 + 1e-12)"])
+def test_slices_of_a_test_set_held_in_memory_are_paired_by_their_rows(observe, held: str) -> None:
+    run, counts = observe
+    test = PARTS.replace("ROWS", "torch.as_tensor(testloader[0][k:k+7]).float().requires_grad_()")
+    evaluation = run("torch.cat([-x, x], 1)", data=f"testloader = ({held}, y)", test=test)
+    assert evaluation.confusion == counts
+    assert evaluation.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("x[torch.randperm(50)[:7]]", "does not fit"),
+        ("x[k:k+8]", "does not fit"),
+        ("x[k:k+7] * 2", "does not fit"),
+        ("x[k:k+7].to(torch.bfloat16)", "does not fit"),
+        ("x[k:k+7] if k < 49 else x[:1]", "does not fit"),
+        ("x[k:k+7]) if k < 28 else (0", "every batch"),
+    ],
+)
+def test_other_rows_of_it_are_not_counted(observe, rows: str, reason: str) -> None:
+    run, _ = observe
+    evaluation = run("torch.cat([-x, x], 1)", data="testloader = (x, y)", test=PARTS.replace("ROWS", rows))
+    assert evaluation.confusion is None
+    assert evaluation.num_examples == 50
+    assert reason in evaluation.warnings[0]
+
+
 def test_passes_over_other_loaders_and_before_the_loop_do_not_count(observe) -> None:
     run, counts = observe
     test = "net(x)\nfor x_, y_ in trainloader:\n    net(x_)\n" + TEST + "\nnet(x)\nnext(iter(testloader))\n"

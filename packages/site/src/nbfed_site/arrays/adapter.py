@@ -32,8 +32,10 @@ class ModelAdapter(Protocol):
     def rewind(self) -> None:
         """Set what is not an array (mode, gradients) back to how it was when adapted."""
 
-    def watch(self, on_output: Callable[[NDArray[np.float64] | None], None]) -> AbstractContextManager[None]:
-        """Call ``on_output`` with what each call of the model gave: [B, K], or None if not such."""
+    def watch(
+        self, on_output: Callable[[NDArray[np.float64] | None, Any], None]
+    ) -> AbstractContextManager[None]:
+        """Call ``on_output`` with what each call of the model gave ([B, K], or None if not such) and got."""
 
     def proximal(self, arrays: Arrays, mu: float) -> AbstractContextManager[None]:
         """Pull training towards ``arrays``: adds ``mu * (w - arrays)`` to each gradient."""
@@ -63,20 +65,12 @@ def require_match(specs: Sequence[ArraySpec], arrays: Arrays) -> None:
     Raises:
         TaskRefused: it has not; names the first difference.
     """
-    if missing := [spec.name for spec in specs if spec.name not in arrays]:
-        raise _refused(f"lacks array {missing[0]!r} ({len(missing)} missing)")
-    if len(arrays) > len(specs):
-        extra = sorted(set(arrays) - {spec.name for spec in specs})
-        raise _refused(f"has array {extra[0]!r}, which the model has not")
-    for spec in specs:
-        array = arrays[spec.name]
-        if array.shape != spec.shape or array.dtype.name != spec.dtype:
-            found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
-            raise _refused(f"has {spec.name!r} as {found}, not {wanted}")
-
-
-def _refused(difference: str) -> TaskRefused:
-    return TaskRefused(
-        f"The model that the server sent {difference}.",
-        hint="Server and site must run images built from the same notebook.",
-    )
+    wanted = {spec.name: f"{spec.dtype}{list(spec.shape)}" for spec in specs}
+    found = {name: f"{array.dtype.name}{list(array.shape)}" for name, array in arrays.items()}
+    for name in wanted | found:
+        if wanted.get(name) != found.get(name):
+            sent, own = found.get(name, "nothing"), wanted.get(name, "nothing")
+            raise TaskRefused(
+                f"The model that the server sent has {name!r} as {sent}, not {own}.",
+                hint="Server and site must run images built from the same notebook.",
+            )

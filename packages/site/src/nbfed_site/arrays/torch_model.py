@@ -59,9 +59,11 @@ class TorchModel:
             value.requires_grad_(requires_grad)
 
     @contextmanager
-    def watch(self, on_output: Callable[[NDArray[np.float64] | None], None]) -> Iterator[None]:
-        """Report the outcome of every call of the model (not of ``model.forward``)."""
-        handle = self._model.register_forward_hook(lambda _module, _args, output: on_output(_scores(output)))
+    def watch(self, on_output: Callable[[NDArray[np.float64] | None, Any], None]) -> Iterator[None]:
+        """Report the outcome and first argument of every call of the model (not of ``model.forward``)."""
+        handle = self._model.register_forward_hook(
+            lambda _module, args, output: on_output(_scores(output), next(iter(args), None))
+        )
         try:
             yield
         finally:

@@ -20,11 +20,17 @@ def label_of(item: Any) -> Any:
     return item[1] if len(item) == 2 else next((part for part in item[1:] if np.ndim(part) <= 1), None)
 
 
+def as_array(values: Any) -> NDArray[np.generic]:
+    """Values of a tensor on any device, or of anything else that NumPy takes."""
+    array: NDArray[np.generic] = np.asarray(values.detach().cpu() if hasattr(values, "cpu") else values)
+    return array
+
+
 def as_classes(labels: Any) -> NDArray[np.int64] | None:
     """Labels of a batch as [B] class numbers, from [B], [B, 1] or one-hot [B, K]; None if they are
     not classes: more dimensions, negative, or floats other than 0 and 1."""
     try:
-        values = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+        values = as_array(labels)
     except (TypeError, ValueError, RuntimeError):
         return None
     if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import as_classes, label_of
+from .labels import as_array, as_classes, label_of
 from .watch import Listener
 
 Confusion = tuple[tuple[int, ...], ...]
@@ -54,6 +54,10 @@ class TestObserver(Listener):
     """Pairs the labels of each batch of the test loader with the model's output for it.
 
     Whatever does not pair one to one makes :meth:`result` give no counts, and the reason.
+
+    Args:
+        whole: the test set as arrays in memory, labels last; a call of the model on their next rows is a
+            batch of them, on all rows one that may have been transformed.
     """
 
     def __init__(self, whole: Any = None) -> None:
@@ -61,6 +65,7 @@ class TestObserver(Listener):
         self._pending: NDArray[np.int64] | None = None
         self._active = False
         self._problem = ""
+        self._whole = whole
         if whole is not None:
             self.begin(whole)
             self.batch(whole)
@@ -78,11 +83,13 @@ class TestObserver(Listener):
     def rest(self) -> None:
         self._active = False
 
-    def output(self, scores: NDArray[np.float64] | None) -> None:
-        """The model was called."""
+    def output(self, scores: NDArray[np.float64] | None, given: Any = None) -> None:
+        """The model was called with ``given``."""
         if not self._active or self._problem:
             return
         labels, self._pending = self._pending, None
+        if self._whole is not None and labels is not None and scores is not None:
+            labels = self._rows(labels, len(scores), given)
         if labels is None:
             self._problem = "the model is called more than once for a batch"
         elif scores is None:
@@ -91,6 +98,18 @@ class TestObserver(Listener):
             self._problem = "the model's output does not fit the batch's labels"
         else:
             self._problem = self._passes[-1].add(scores, labels)
+
+    def _rows(self, labels: NDArray[np.int64], number: int, given: Any) -> NDArray[np.int64]:
+        """Of a test set held in memory, whose ``labels`` are left: those of the rows that were ``given``."""
+        start = len(self._whole[0]) - len(labels)
+        if start == 0 and number == len(labels):
+            return labels
+        if not _are_equal(given, self._whole[0][start : start + number]):
+            return labels[:0]
+        if number < len(labels):
+            self._passes[-1].batches += 1
+            self._pending = labels[number:]
+        return labels[:number]
 
     def result(self) -> tuple[Confusion | None, str]:
         """The counts, or None and why not."""
@@ -101,6 +120,15 @@ class TestObserver(Listener):
             return None, "the model is not called for every batch"
         found = {one.confusion() for one in counted}
         return (found.pop(), "") if len(found) == 1 else (None, "several passes over the test set differ")
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether two batches hold the same values; ``other`` in the number type of ``one``."""
+    try:
+        found = as_array(one)
+        return np.array_equal(found, as_array(other).astype(found.dtype))
+    except (TypeError, ValueError, RuntimeError):
+        return False
 
 
 def disagreement(confusion: Confusion, accuracy: Any) -> str:
