@@ -23,6 +23,7 @@ from nbfed_site.scratch import Health, Scratch, ailment
         (["up", "--set", "speed"], {}, "not NAME=VALUE"),
         (["up", "--slice", "/nowhere"], {}, "slice cannot be read"),
         (["up", "--server", "https://a:1"], {}, "Unrecognized arguments"),
+        (["up", "--allow"], {}, "Unrecognized arguments"),  # no half words
         (["down"], {}, "invalid choice"),
         ([], {}, "required: command"),
     ],

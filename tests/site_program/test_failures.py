@@ -68,6 +68,21 @@ def test_a_local_helper_module_is_named(make_program) -> None:
     assert "ZeroDivisionError" in error.what
 
 
+def test_a_library_s_file_of_the_same_name_is_not_the_notebook_s(make_program, tmp_path) -> None:
+    (tmp_path / "package").mkdir()
+    for name in ("slice", "failing_helper"):
+        (tmp_path / f"package/{name}.py").write_text("\n" * 5 + "def check():\n    raise ValueError\n")
+    data = f"""
+    import sys
+    sys.path.insert(0, {str(tmp_path)!r})
+    from package import failing_helper, slice
+    MODULE.check()
+    """
+    for name in ("slice", "failing_helper"):
+        _, error = failure(make_program, data=data.replace("MODULE", name), modules={"failing_helper.py": ""})
+        assert error.where == "notebook cell 2, line 4"
+
+
 @pytest.mark.parametrize("raised", ["SystemExit(3)", "KeyboardInterrupt", "FileNotFoundError('x.csv')"])
 def test_an_exit_in_the_notebook_does_not_end_the_site(make_program, raised) -> None:
     _, error = failure(make_program, data=f"raise {raised}")

@@ -17,6 +17,9 @@ from .contracts import BadInput, NbfedError, Scalar
 class Parser(argparse.ArgumentParser):
     """A parser that raises :class:`BadInput`, so that a wrong call ends as every bad input does."""
 
+    def __init__(self, **more: Any) -> None:
+        super().__init__(allow_abbrev=False, **more)
+
     def run(self, arguments: list[str] | None) -> int:
         """Run the command that is called for; its exit code, or that of its error."""
         try:

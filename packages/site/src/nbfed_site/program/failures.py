@@ -44,13 +44,16 @@ def describe_failure(error: BaseException, manifest: Manifest, allow_messages: b
 def _place(error: BaseException, manifest: Manifest) -> tuple[str, str]:
     """Where the innermost frame of the notebook's code is, and its source line."""
     place = source = module = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        path = Path(frame.f_code.co_filename)
-        found = next((name for name in manifest.modules if path.match(name)), "")
-        if not found and path.name != "slice.py":
+    frames = [
+        (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    folder = next((path.parent for path, _ in frames if path.name == "slice.py"), None)
+    for path, line in frames:
+        own = [name for name in ("slice.py", *manifest.modules) if path.match(name)]
+        if not own or (folder is not None and path != folder / own[0]):
             continue
-        module = f"{found}, line {line}" if found else ""
-        if not found:
+        module = "" if own[0] == "slice.py" else f"{own[0]}, line {line}"
+        if not module:
             cell = manifest.locate(line)
             place = f"notebook cell {cell[0]}, line {cell[1]}" if cell else f"slice.py, line {line}"
         source = linecache.getline(str(path), line).strip()
