@@ -194,8 +194,8 @@ def test_the_site_package_stays_small_enough_to_read() -> None:
     """Whatever touches data, model, network or key; and apart from that, the operator's commands."""
     sizes = {path.relative_to(SITE).as_posix(): code_lines(path) for path in files(SITE)}
     commands = sum(sizes.pop(name) for name in COMMANDS)
-    assert sum(sizes.values()) <= 3462
-    assert commands <= 443
+    assert sum(sizes.values()) <= 3461
+    assert commands <= 445
 
 
 def test_names_that_say_nothing_are_not_used() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from container_engines import UID, Engine
-from nbfed_site.contracts import Kit
+from nbfed_site.contracts import Kit, rebuilt
 from notebook_federator.kits.container import Image, SiteContainer
 from notebook_federator.kits.contents import Credentials, kit_files
 from notebook_federator.kits.writing import write_folder
@@ -58,7 +58,7 @@ def received(
     engine: Engine, kit: Path, data: Path | None, options: Sequence[str] = (), share: str = ""
 ) -> Site:
     """A kit at its site; ``options`` are of the engine's ``run``, ``share`` of the notebook's own data."""
-    found = Kit.from_json(json.loads((kit / "kit.json").read_bytes()))
+    found = rebuilt(Kit, json.loads((kit / "kit.json").read_bytes()))
     insecure = kit.parent / "registries.conf"
     insecure.write_text('[[registry]]\nlocation = "localhost"\ninsecure = true\n')
     environment = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from nbfed_site import keys
-from nbfed_site.contracts import Manifest
+from nbfed_site.contracts import Manifest, rebuilt
 from nbfed_site.receipts import read_receipts
 from notebook_federator import api, federating, slicing, templates
 from notebook_federator.federation.federation_folder import FederationFolder
@@ -50,7 +50,7 @@ class Study:
 
     def __init__(self, folder: Path, slice_folder: Path) -> None:
         self.folder, self.slice = folder, slice_folder
-        manifest = Manifest.from_json(json.loads((slice_folder / "manifest.json").read_bytes()))
+        manifest = rebuilt(Manifest, json.loads((slice_folder / "manifest.json").read_bytes()))
         images = Images(
             server="registry.example.org/lab/study@sha256:" + "a" * 64,
             client="registry.example.org/lab/study@sha256:" + "b" * 64,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from kit_examples import NOW, REFERENCE, SERVER, federation
-from nbfed_site.contracts import Kit, KitInvalid, NbfedError, SettingsInvalid, digest
+from nbfed_site.contracts import Kit, KitInvalid, NbfedError, SettingsInvalid, digest, rebuilt
 from notebook_federator.federating import remove_site
 from notebook_federator.federation.authority import identity
 from notebook_federator.federation.federation_folder import FederationFolder
@@ -51,7 +51,7 @@ def test_a_kit_is_whole_and_signed(study: Federation) -> None:
     found = files(issued.path)
     assert issued.path == study.path / "kits/hospital-a"
     assert digest(found["kit.json"]) == issued.digest
-    kit = Kit.from_json(json.loads(found["kit.json"]))
+    kit = rebuilt(Kit, json.loads(found["kit.json"]))
     assert kit == replace(issued.kit, files=kit.files)
     assert kit.files == {name: digest(data) for name, data in found.items() if not name.startswith("kit.")}
     assert {"site", "compose.yml", "stack.yml", "README.md", "SECURITY.md", "SECURITY.html"} <= found.keys()
@@ -109,7 +109,7 @@ def test_a_zip_holds_the_same_with_its_modes(study: Federation, tmp_path: Path) 
     subprocess.run(["python3", "-m", "zipfile", "-t", str(issued.path)], check=True, capture_output=True)
     with zipfile.ZipFile(issued.path) as archive:
         found = {member.filename: member for member in archive.infolist()}
-        kit = Kit.from_json(json.loads(archive.read("hospital-a/kit.json")))
+        kit = rebuilt(Kit, json.loads(archive.read("hospital-a/kit.json")))
         for name, value in kit.files.items():
             assert digest(archive.read(f"hospital-a/{name}")) == value
     assert found["hospital-a/join-token.pem"].external_attr >> 16 == stat.S_IFREG | 0o600

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kit_examples import NOW, federation
-from nbfed_site.contracts import Kit, ReleasePolicy
+from nbfed_site.contracts import Kit, ReleasePolicy, rebuilt
 from notebook_federator.image.signing_keys import fingerprint, make_key, public_key
 from notebook_federator.kits import Wishes, issue
 from notebook_federator.ledger.signing import Signer
@@ -33,7 +33,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(kit: Path) -> Kit:
-    return Kit.from_json(json.loads((kit / "kit.json").read_bytes()))
+    return rebuilt(Kit, json.loads((kit / "kit.json").read_bytes()))
 
 
 def words(path: Path) -> str:

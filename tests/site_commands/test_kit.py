@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nbfed_site.contracts import Kit, KitInvalid, canonical_json, digest, plain
+from nbfed_site.contracts import Kit, KitInvalid, canonical_json, digest, plain, rebuilt
 from nbfed_site.keys import generate_key, private_key, sign
 from nbfed_site.kit import read_kit
 
@@ -78,7 +78,7 @@ Change = Callable[[Kit], Kit]
     ("change", "said"),
     [
         (lambda kit: replace(kit, authority=digest(b"other")), "authority.pem is not the certificate"),
-        (lambda kit: replace(kit, schema_version=99), "kit schema 99"),
+        (lambda kit: replace(kit, schema_version=99), "'schema_version'"),
     ],
 )
 def test_a_signed_kit_that_makes_no_sense(
@@ -99,4 +99,4 @@ def test_the_images_of_an_offline_kit_may_be_deleted_once_loaded(
 
 def test_a_kit_is_one_sequence_of_bytes(folder: Path) -> None:
     data = (folder / "kit.json").read_bytes()
-    assert canonical_json(plain(Kit.from_json(json.loads(data)))) == data
+    assert canonical_json(plain(rebuilt(Kit, json.loads(data)))) == data

@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     for wrong, said in [
         ({**good, "weight": np.ones((1, 2))}, r"float64\[1, 2\], not float32\[1, 2\]"),
         ({**good, "bias": np.ones(2, np.float32)}, "bias"),
-        ({"weight": good["weight"]}, "lacks array 'bias'"),
+        ({"weight": good["weight"]}, "'bias' as nothing"),
         ({**good, "more": good["bias"]}, "'more'"),
     ]:
         with pytest.raises(TaskRefused, match=said):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbfed_site.contracts import PHASES, Manifest, Phase, canonical_json, digest, plain
+from nbfed_site.contracts import PHASES, Manifest, Phase, canonical_json, digest, plain, rebuilt
 from notebook_federator import analysis, notebook, slicing
 
 NAMES = ["load_data_no_parameter", "load_data_two_tuple", "load_data_three_tuple", "inline_loop_marked",
@@ -76,7 +76,7 @@ def test_a_slice_on_disk_is_whole(tmp_path: Path, fixture_notebook: Callable[[st
     result = slicing.cut(analysis.analyse(notebook.read(fixture_notebook("helper_module"))))
     slicing.write(result, tmp_path / "slice")
     raw = (tmp_path / "slice" / "manifest.json").read_bytes()
-    manifest = Manifest.from_json(json.loads(raw))
+    manifest = rebuilt(Manifest, json.loads(raw))
     assert manifest == result.manifest
     assert canonical_json(plain(manifest)) == raw
     assert manifest.slice_digest == digest((tmp_path / "slice" / "slice.py").read_bytes())

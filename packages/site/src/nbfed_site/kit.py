@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .certificates import fingerprint
-from .contracts import Kit, KitInvalid, digest
+from .contracts import Kit, KitInvalid, digest, rebuilt
 from .keys import is_signed
 
 _NEW_KIT = "Ask the coordinator for a new kit."
@@ -49,8 +49,8 @@ def read_kit(path: Path, slice_digest: str) -> KitFolder:
         what = "kit.json was edited after the kit was made: the federation's signature does not fit it."
         raise KitInvalid(what, where=str(path), hint=_NEW_KIT)
     try:
-        kit = Kit.from_json(json.loads(data))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        kit = rebuilt(Kit, json.loads(data))
+    except (ValueError, TypeError, RecursionError) as error:
         what = f"kit.json is not what this image reads ({type(error).__name__}: {error})."
         raise KitInvalid(what, where=str(path), hint=_NEW_KIT) from error
     for name in sorted(kit.files.keys() - {_IMAGES}):

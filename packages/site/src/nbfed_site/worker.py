@@ -127,9 +127,8 @@ class Worker:
             return replace(output, arrays=task.arrays, seconds=self._rehearse(task, task.arrays, seconds))
         if task.kind == "evaluate" or task.config.get("evaluate"):
             self._events("evaluating", {"round": task.round})
-            validation = self._validate(task, task.arrays, seconds)
-            evaluation = self._evaluate(task, task.arrays, seconds)
-            output = replace(output, evaluation=evaluation, validation=validation)
+            found = {split: self._tested(split, task, task.arrays, seconds) for split in self._splits()}
+            output = replace(output, evaluation=found["test"], validation=found.get("validation"))
         if task.kind == "train":
             self._events("training", {"round": task.round})
             with self._running("train", seconds):
@@ -166,30 +165,26 @@ class Worker:
 
     def _rehearse(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> dict[str, float]:
         self._events("canary", {})
-        splits: list[Split] = ["test"] if task.config.get("evaluate") else []
-        splits += ["validation"] if splits and self._validates() else []
+        splits = self._splits() if task.config.get("evaluate") else ()
         with self._running("canary", seconds):
             whole = self._program.rehearse(arrays, self._config(task, "canary"), splits)
         return {**seconds, "round": whole}
 
-    def _evaluate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
-        with self._running("evaluate", seconds):
-            evaluation = self._program.evaluate(arrays, self._config(task, "evaluate"))
-        if evaluation is not None:
+    def _tested(
+        self, split: Split, task: RoundInput, arrays: Arrays, seconds: dict[str, float]
+    ) -> Evaluation | None:
+        kind = "evaluate" if split == "test" else "validate"
+        with self._running(kind, seconds):
+            evaluation = self._program.evaluate(arrays, self._config(task, kind), split)
+        if evaluation is not None and split == "test":
             fields = {"round": task.round, "examples": evaluation.num_examples}
             self._events("evaluated", fields | {"warnings": list(evaluation.warnings)})
         return evaluation
 
-    def _validate(self, task: RoundInput, arrays: Arrays, seconds: dict[str, float]) -> Evaluation | None:
-        """The same on the validation set, where it is large enough for the policy."""
-        if not self._validates():
-            return None
-        with self._running("validate", seconds):
-            return self._program.evaluate(arrays, self._config(task, "validate"), "validation")
-
-    def _validates(self) -> bool:
+    def _splits(self) -> tuple[Split, ...]:
+        """What to test on: the validation set, too, where it is large enough for the policy."""
         samples = self._card.samples.get("validation", 0) if self._card else 0
-        return samples >= max(1, self._policy.min_examples)
+        return ("test", "validation") if samples >= max(1, self._policy.min_examples) else ("test",)
 
     def _config(self, task: RoundInput, kind: str) -> dict[str, Any]:
         """The task's settings, with a random stream of this site, round and kind's own."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbfed_site.contracts import Manifest, RunUnreadable, canonical_json
+from nbfed_site.contracts import Manifest, RunUnreadable, canonical_json, rebuilt
 
 from .settings import RunSettings
 
@@ -86,8 +86,8 @@ class RunFolder:
             RunUnreadable: there is none, or it is damaged.
         """
         try:
-            return Manifest.from_json(self._json("slice/manifest.json"))
-        except (KeyError, TypeError, ValueError) as error:
+            return rebuilt(Manifest, self._json("slice/manifest.json"))
+        except (TypeError, ValueError) as error:
             raise RunUnreadable(f"The manifest cannot be read: {error}.", where=str(self.slice)) from error
 
     def _json(self, name: str) -> dict[str, object]:

@@ -44,7 +44,7 @@ from .slice import PHASES, LineSpan, Manifest, Names, Parameter, Phase, Section
 
 if TYPE_CHECKING:
     from .data import DataContract
-    from .kit import KIT_SCHEMA, Kit
+    from .kit import Kit
     from .policy import DEFAULT_METRICS, Receipt, ReleasePolicy
     from .rounds import (
         Evaluation,
@@ -70,7 +70,6 @@ else:  # what no line above names stays unknown to type checkers
 
 __all__ = [
     "DEFAULT_METRICS",
-    "KIT_SCHEMA",
     "PHASES",
     "Array",
     "ArraySpec",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from .data import DataContract
-from .plain import rebuilt
 from .policy import ReleasePolicy
-
-KIT_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +45,4 @@ class Kit:
     heartbeat: float = 5.0
     retention_days: int = 365
     files: Mapping[str, str] = field(default_factory=dict)
-    schema_version: int = KIT_SCHEMA
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Kit:
-        """Rebuild a kit from what :func:`plain` made of one.
-
-        Raises:
-            ValueError: written by another schema version.
-            TypeError: not a kit.
-        """
-        if value.get("schema_version") != KIT_SCHEMA:
-            raise ValueError(f"kit schema {value.get('schema_version')!r}, not {KIT_SCHEMA}")
-        return rebuilt(cls, value)
+    schema_version: Literal[1] = 1

@@ -66,7 +66,10 @@ def _part(hint: Any, value: Any) -> Any:
         return {_part(inner[0], name): _part(inner[1], part) for name, part in value.items()}
     elif is_dataclass(kind):
         return rebuilt(hint, value)
-    elif (type(value) is str and value in inner) if kind is Literal else _is_plain(kind, value):
+    elif kind is Literal:
+        if any(type(value) is type(one) and value == one for one in inner):
+            return value
+    elif _is_plain(kind, value):
         return value
     raise TypeError(f"no {hint}")
 
@@ -83,14 +86,6 @@ def _is_plain(kind: Any, value: Any) -> bool:
         return type(value) is int and 0 <= value <= _MOST
     if kind is float:
         return type(value) in (int, float) and abs(value) < math.inf
-    if type(value) is str and not _is_utf8(value):
-        return False
+    if type(value) is str and any("\ud800" <= sign <= "\udfff" for sign in value):
+        return False  # no UTF-8
     return kind is Any or type(value) is kind
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

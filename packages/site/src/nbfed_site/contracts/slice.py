@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from .model import Scalar
-from .plain import rebuilt
 
 Phase = Literal["setup", "data", "model", "train", "test"]
 PHASES: tuple[Phase, ...] = ("setup", "data", "model", "train", "test")
 Meaning = Literal["epochs", "data_path", "other"]
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +82,7 @@ class Manifest:
     modules: Mapping[str, str] = field(default_factory=dict)
     strategy: Mapping[str, Scalar] = field(default_factory=dict)
     rounds: int | None = None
-    schema_version: int = SCHEMA_VERSION
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
-        """Rebuild a manifest from what :func:`plain` made of one.
-
-        Raises:
-            ValueError: written by another schema version.
-            TypeError: not a manifest.
-        """
-        if value.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"manifest schema {value.get('schema_version')!r}, not {SCHEMA_VERSION}")
-        return rebuilt(cls, value)
+    schema_version: Literal[1] = 1
 
     def locate(self, line: int) -> tuple[int, int] | None:
         """The notebook cell and line that slice line ``line`` came from, or None if generated."""

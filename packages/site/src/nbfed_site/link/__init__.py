@@ -17,11 +17,10 @@ from nbfed_site.keys import generate_key, public_key
 from .fleet import proxy_of
 from .joining import join
 from .loop import LinkSettings, run
-from .probe import Probe, ask_admission, look
+from .probe import ask_admission, look
 
 __all__ = [
     "LinkSettings",
-    "Probe",
     "ask_admission",
     "generate_key",
     "join",

@@ -252,12 +252,12 @@ def _proxy(host: str, port: int) -> urllib.parse.SplitResult | None:
         return None
     try:
         proxy = urllib.parse.urlsplit(found if "//" in found else f"//{found}")
-        sound = proxy.hostname and proxy.port != 0
+        if proxy.hostname and proxy.port != 0:
+            return proxy
     except ValueError:
-        sound = None
-    if not sound:  # what it says is not repeated: it can hold a password
-        raise SettingsInvalid("HTTPS_PROXY is no address of a proxy.", hint="Write it as http://HOST:PORT")
-    return proxy
+        pass
+    # what it says is not repeated: it can hold a password
+    raise SettingsInvalid("HTTPS_PROXY is no address of a proxy.", hint="Write it as http://HOST:PORT")
 
 
 def _host_and_port(server: str) -> tuple[str, int]:

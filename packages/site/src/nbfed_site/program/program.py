@@ -165,8 +165,8 @@ class Program:
     def _evaluation(self, observer: TestObserver, split: str) -> Evaluation:
         metrics = self._metrics()
         confusion, problem = observer.result()
-        warning = f"No confusion counts: {problem}." if problem else ""
         if confusion is None:
+            warning = f"No confusion counts: {problem}."
             return Evaluation(self._data.counted(split), metrics, warnings=(warning,))
         warning = disagreement(confusion, metrics.get("accuracy"))
         labels = tuple(str(label) for label in range(len(confusion)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
-from ..contracts import PHASES, BadInput, Manifest, Phase, Scalar, SettingsInvalid, digest
+from ..contracts import PHASES, BadInput, Manifest, Phase, Scalar, SettingsInvalid, digest, rebuilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ def read_slice(folder: Path) -> Slice:
         BadInput: a file is missing, is no manifest, or is not what the manifest's digests say.
     """
     try:
-        manifest = Manifest.from_json(json.loads((folder / "manifest.json").read_bytes()))
+        manifest = rebuilt(Manifest, json.loads((folder / "manifest.json").read_bytes()))
         text = (folder / "slice.py").read_bytes()
         found = {name: digest((folder / name).read_bytes()) for name in manifest.modules}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"The slice cannot be read ({type(error).__name__}).", where=str(folder)) from error
     if digest(text) != manifest.slice_digest or found != dict(manifest.modules):
         hint = "It was changed after it was cut from the notebook: cut or build it again."
