@@ -104,6 +104,12 @@ def test_the_server_runs_in_its_folder_as_the_folders_owner(config: Config, tmp_
     assert found["healthcheck"]["test"][-1] == "healthy"
 
 
+def test_the_server_is_told_how_long_to_stay(config: Config) -> None:
+    for variables, seconds in (({}, "600"), ({"NBFED_GRACE": "30"}, "30")):
+        found = services(config(server_compose(SETTINGS, 1001, 100), **variables))["server"]
+        assert found["environment"] == {"NBFED_GRACE": seconds}
+
+
 def test_the_servers_file_has_the_same_bytes_each_time() -> None:
     first, second = (server_compose(SETTINGS, 1, 2)["compose.yml"] for _ in range(2))
     assert first == second

@@ -23,27 +23,34 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     Raises:
         TimedOut: another process has held it for ``WAIT_SECONDS``.
-        FederationUnreadable: there is no such folder.
+        FederationUnreadable: there is no such folder, or it is where nothing can be locked.
     """
-    import fcntl  # not on Windows, where no federation is served
-
     try:
         held = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise FederationUnreadable("The folder cannot be opened.", where=str(folder)) from error
     try:
-        until = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= until:
-                    raise _busy(folder) from error
-                time.sleep(_LOOK_SECONDS)
+        _take(held, folder)
         yield
     finally:
         os.close(held)
+
+
+def _take(held: int, folder: Path) -> None:
+    import fcntl  # not on Windows, where no federation is served
+
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise _busy(folder) from error
+            time.sleep(_LOOK_SECONDS)
+        except OSError as error:
+            what, hint = f"The folder cannot be locked: {error.strerror}.", "Keep it on a local disk."
+            raise FederationUnreadable(what, where=str(folder), hint=hint) from error
 
 
 def _busy(folder: Path) -> TimedOut:
