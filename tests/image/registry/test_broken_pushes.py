@@ -1,4 +1,5 @@
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ def test_leaving_does_not_wait_for_a_registry_that_hangs(registry: LocalRegistry
     with tunnel(registry.address) as line, pytest.raises(KeyboardInterrupt):
         client = Registry(line.address, patience=QUICK)
         client.find_digest("team/demo", "v1")
-        registry.process.send_signal(19)  # SIGSTOP: it takes requests, and never answers
+        registry.process.send_signal(signal.SIGSTOP)  # SIGSTOP: it takes requests, and never answers
         try:
             began = time.monotonic()
             with Push(client, "team/demo", None, Told()) as running:
@@ -93,7 +94,33 @@ def test_leaving_does_not_wait_for_a_registry_that_hangs(registry: LocalRegistry
                 raise KeyboardInterrupt
         finally:
             assert time.monotonic() - began < 4
-            registry.process.send_signal(18)
+            registry.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("size", [1000, 3_000_000])
+def test_a_registry_that_hangs_for_good_is_given_up(registry: LocalRegistry, size: int) -> None:
+    big = layer("big", {"data": os.urandom(size)})
+    client = Registry(registry.address, patience=replace(QUICK, attempts=2, answer=0.5, commit=1.0))
+    began, hung = time.monotonic(), []
+
+    def hang(event: Mapping[str, Any]) -> None:
+        if event["state"] == "uploading" and not hung:
+            registry.process.send_signal(signal.SIGSTOP)
+            hung.append(event)
+
+    try:
+        with (
+            pytest.raises(RegistryUnreachable, match="does not answer") as caught,
+            Push(client, "team/demo", None, hang) as running,
+        ):
+            running.finish(image("client", big), "v1", replace=False)
+    finally:
+        registry.process.send_signal(signal.SIGCONT)
+    assert caught.value.where == registry.address
+    assert time.monotonic() - began < 15
+    push(client, image("client", big))
+    assert client.find_digest("team/demo", "v1")
 
 
 def test_errors_of_uploads_come_out_as_they_are(client: Registry, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def pushes(registry: Registry) -> bool:
 def test_private_root_certificate(start_registry: StartRegistry, tmp_path: Path) -> None:
     address, pem = secure(start_registry, tmp_path, "localhost")
     assert pushes(Registry(address, root_certificates=pem))
+
+
+def test_several_threads_find_out_together_that_it_speaks_https(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    address, pem = secure(start_registry, tmp_path, "localhost")
+    for _ in range(5):
+        registry = Registry(address, root_certificates=pem)
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(pushes, [registry] * 8))
 
 
 def test_ssl_cert_file(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .transport import Answer
 
 _QUOTA = re.compile(r"quota|storage|upper limit|exceed|insufficient space|no space", re.IGNORECASE)
+_OUT_OF_DATE = re.compile(r"expired|not yet valid", re.IGNORECASE)
 _LONGEST_WORDS = 300
 
 
@@ -31,7 +32,10 @@ def unreachable(host: str, error: Exception) -> NbfedError:
 
     what, hint = f"{host} does not answer", "check the network and try again"
     text, found = _innermost(error), urllib3.exceptions
-    if "CERTIFICATE" in text.upper():
+    if "CERTIFICATE" in text.upper() and _OUT_OF_DATE.search(text):
+        what = f"the certificate of {host} is not valid today"
+        hint = "tell those who run the registry, and check the clock of this machine"
+    elif "CERTIFICATE" in text.upper():
         what = f"the certificate of {host} is not trusted"
         hint = "name your organisation's root certificate in SSL_CERT_FILE or --root-certificates"
     elif isinstance(error, found.SSLError):
@@ -91,7 +95,9 @@ def refused(answer: Answer, registry: str, repository: str, action: str, login: 
     if answer.status == 429:
         hint = f"wait {_pause(answer)}; those who log in may do more: `docker login {registry}`"
         return RegistryBusy(f"{registry} asks to come back later{said}", where=where, hint=hint)
-    hint = "try again later" if answer.status >= 500 else "check that this address is a registry"
+    hint = "check that this address is a registry"
+    if answer.status >= 500:
+        hint = "try again later; if it stays so, the registry's own log says why: its disk may be full"
     return RegistryFailed(f"{registry} failed{said}", where=where, hint=hint)
 
 

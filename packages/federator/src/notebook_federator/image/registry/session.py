@@ -67,7 +67,7 @@ class Session:
             found = once(own)
             if not isinstance(found, Answer):
                 return found
-            if found.status == 400 and self._wants_https(found):
+            if found.status == 400 and self._wants_https(own, found):
                 self._scheme = "https"
             elif challenged or found.status != 401:
                 return found
@@ -76,10 +76,12 @@ class Session:
             else:
                 return found
 
-    def _wants_https(self, answer: Answer) -> bool:
+    def _wants_https(self, request: Request, answer: Answer) -> bool:
         """Whether the server says that it does not speak HTTP; the answer to a HEAD has no words."""
-        if self._scheme == "https":
+        if request.url.startswith("https://"):
             return False
+        if self._scheme == "https":  # another thread was told so meanwhile
+            return True
         words = answer.data or self.transport.send(Request("GET", self.address("/v2/"))).data
         return any(told in words for told in _WRONG_SCHEME)
 

@@ -32,11 +32,18 @@ _MOST_REDIRECTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often something is tried, and the seconds of the first and the longest wait between."""
+    """How often something is tried, and how long is waited.
+
+    Attributes:
+        first, longest: seconds between two attempts. answer: seconds until a registry answers.
+        commit: seconds until it has checked and stored all bytes of a blob.
+    """
 
     attempts: int = 6
     first: float = 0.5
     longest: float = 15.0
+    answer: float = 60.0
+    commit: float = 600.0
 
     def seconds(self, failures: int, asked: str | None = None) -> float | None:
         """The wait after so many failures; None where it would be too long.
@@ -54,14 +61,17 @@ PATIENT = Patience()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for; ``url`` may be a path where the session knows the rest."""
+    """What is asked for; ``url`` may be a path where the session knows the rest.
+
+    ``seconds``: until there is an answer, where that takes longer than one's patience.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = None
     attempts: int | None = None
-    read_seconds: float = 60.0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +183,7 @@ class Transport:
             request.url,
             headers=request.headers,
             body=request.body() if callable(request.body) else request.body,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=request.read_seconds),
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=request.seconds or self.patience.answer),
             retries=False,
             redirect=False,
             preload_content=False,

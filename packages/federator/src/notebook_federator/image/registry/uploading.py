@@ -29,7 +29,6 @@ LARGEST_CHUNK = 96 << 20  # some proxies let no more than 100 MB pass
 SHORT_SECONDS = 3.0  # a chunk that took less is followed by a larger one
 SMALL = 16 << 20  # bytes up to which a blob goes in one request
 SMALLEST_CHUNK = 4 << 20
-COMMIT_SECONDS = 600.0
 _RANGE = re.compile(r"(?:bytes[= ])?0-(\d+)")
 
 
@@ -194,9 +193,8 @@ class _Upload:
         joint = "&" if urlsplit(location).query else "?"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(self._size - sent)}
         address = location + joint + urlencode({"digest": self._digest})
-        request = Request(
-            "PUT", address, headers, lambda: self.source.blocks(sent, self._size), 1, COMMIT_SECONDS
-        )
+        longest = self._session.transport.patience.commit
+        request = Request("PUT", address, headers, lambda: self.source.blocks(sent, self._size), 1, longest)
         try:
             answer = self._send(request)
         except (RegistryFailed, RegistryUnreachable) as error:
