@@ -13,6 +13,7 @@ USER = UNPRIVILEGED  # where nobody says who
 PROCESSES = 4096
 SHARED_MEMORY = "2g"
 STOP_SECONDS = 60
+PULL_WAIT = 7200  # seconds; three layers of a gigabyte come at once on a line of 4 Mbit/s
 HEALTHY = (PYTHON, "-I", "-m", "nbfed_site", "healthy")
 PASSED_ON = ("HTTPS_PROXY", "NO_PROXY", "https_proxy", "no_proxy", "NBFED_MIN_EXAMPLES", "NBFED_SHARE")
 """Variables of the operator that the container gets: the way to the server, and what only tightens."""

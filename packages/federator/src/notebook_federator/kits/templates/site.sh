@@ -18,6 +18,8 @@
 #   NBFED_SCRATCH         folder for key and records (default: a volume)
 #   NBFED_SHM             shared memory for data loaders (default @shm@)
 #   NBFED_IMAGE           the same image elsewhere, such as in a mirror: NAME@@digest@
+#   NBFED_PULL_WAIT       seconds from one layer of the image to the next, before the registry is given up
+#                         (default @pull_wait@; however long the whole image takes)
 #   HTTPS_PROXY, NO_PROXY the way out to the server
 set -eu
 
@@ -30,6 +32,7 @@ closed='@closed@'
 healthy='@healthy@'
 passed='@passed@'
 shm=${NBFED_SHM:-@shm@}
+pull_wait=${NBFED_PULL_WAIT:-@pull_wait@}
 kit=$(cd "$(dirname "$0")" && pwd -P)
 data= folder= own= use=
 
@@ -148,9 +151,41 @@ get_image() {
   else
     use=${NBFED_IMAGE:-$reference}
     say "Pulling $use"
-    $engine pull --quiet "$use" > /dev/null || fail "The image cannot be pulled." \
+    patiently $engine pull "$use" || fail "The image cannot be pulled.$stuck" \
       "Log in to the registry (${use%%/*}), or ask the coordinator for a kit that has the image in it."
   fi
+}
+
+patiently() { # patiently COMMAND...: shows what it says; ends it once it has said nothing for $pull_wait seconds
+  case $pull_wait in '' | *[!0-9]*) fail "NBFED_PULL_WAIT is no number of seconds: $pull_wait" ;; esac
+  words=$(mktemp) shown=0 quiet=0 stuck= ended=0
+  (
+    "$@" > "$words" 2>&1 &
+    trap "kill $! 2> /dev/null; exit 1" INT TERM
+    wait $!
+  ) &
+  child=$!
+  trap 'kill $child 2> /dev/null; rm -f "$words"; exit 1' INT TERM
+  while kill -0 $child 2> /dev/null && [ $quiet -lt "$pull_wait" ]; do
+    sleep 1
+    if show_more; then quiet=0; else quiet=$((quiet + 1)); fi
+  done
+  if [ $quiet -ge "$pull_wait" ]; then
+    kill $child 2> /dev/null || :
+    stuck=" Nothing came for $pull_wait seconds; where the line is slow: export NBFED_PULL_WAIT=$((pull_wait * 4))"
+  fi
+  wait $child || ended=$?
+  trap - INT TERM
+  show_more || :
+  rm -f "$words"
+  return $ended
+}
+
+show_more() { # what a command has said since; false where that is nothing
+  size=$(($(wc -c < "$words")))
+  [ $size -gt $shown ] || return 1
+  tail -c +$((shown + 1)) "$words" >&2
+  shown=$size
 }
 
 get_sif() {
@@ -159,7 +194,7 @@ get_sif() {
   source=docker://${NBFED_IMAGE:-$reference}
   [ ! -f "$kit/images.tar" ] || source=docker-archive:$kit/images.tar
   say "Making $use"
-  $engine build "$use" "$source" >&2 || fail "The image cannot be had." \
+  patiently $engine build "$use" "$source" || fail "The image cannot be had.$stuck" \
     "Log in to the registry, or ask the coordinator for a kit that has the image in it."
 }
 
