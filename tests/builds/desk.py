@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "image"))
 from small_wheels import text, write_wheel
 
 OFFICIAL = ("PATH=/usr/local/bin:/usr/bin:/bin", "PYTHON_VERSION=3.11.9")
+Finished = subprocess.CompletedProcess[str]
 EMPTY_LAYER = gzip.compress(bytes(1024), mtime=0)
 
 
@@ -46,13 +47,13 @@ class Desk:
     def cache(self) -> Path:
         return self.folder / "cache"
 
-    def build(self, *words: str, lock: bool = True) -> subprocess.CompletedProcess[str]:
+    def build(self, *words: str, lock: bool = True) -> Finished:
         """Run `nbfed build` with JSON answers, and without a network beyond this machine."""
         own = ("--locked",) if lock else ()
         command = ("build", str(self.notebook), *own, *words, "--format", "json", "--progress", "json")
         return self.nbfed(*command)
 
-    def nbfed(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def nbfed(self, *words: str) -> Finished:
         """Run the command in this folder."""
         return subprocess.run(self._command(words), **self._around(), timeout=120, check=False)
 
@@ -68,7 +69,7 @@ class Desk:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return {"cwd": self.folder, "env": os.environ | own, **pipes}
 
-    def interrupted(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def interrupted(self, *words: str) -> Finished:
         """Start a build, and press Ctrl-C as soon as a layer is being made."""
         command = ("build", str(self.notebook), "--locked", *words, "--format", "json", "--progress", "json")
         process = subprocess.Popen(self._command(command), **self._around())
@@ -90,14 +91,14 @@ class Desk:
         nbformat.write(document, self.notebook)
 
 
-def data(found: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def data(found: Finished) -> dict[str, Any]:
     """The data of a good answer."""
     assert found.returncode == 0, found.stdout + found.stderr
     value: dict[str, Any] = json.loads(found.stdout)["data"]
     return value
 
 
-def refusal(found: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+def refusal(found: Finished) -> tuple[int, str]:
     """Exit code and error code of a refusal that says what to do next."""
     answer = json.loads(found.stdout)
     assert answer["exit_code"] == found.returncode
@@ -133,13 +134,13 @@ def push_base(address: str, name: str = "python", environment: Sequence[str] = O
     return f"{address}/{name}@{registry.push_manifest(name, '3.11', manifest, MANIFEST)}"
 
 
-def write_lock(desk: Desk, base: str) -> None:
-    """A lock that fits the notebook, but names two tiny wheels instead of gigabytes."""
+def write_lock(desk: Desk, base: str, size: int = 100_000) -> None:
+    """A lock that fits the notebook, but names two wheels of this size (bytes) instead of gigabytes."""
     checked = api.check(desk.notebook)
     assert checked.slice is not None
     folder = desk.folder / "wheels"
     folder.mkdir()
-    wheels = tuple(write_wheel(folder, name, {f"{name}.py": text(100_000)}) for name in ("alpha", "beta"))
+    wheels = tuple(write_wheel(folder, name, {f"{name}.py": text(size)}) for name in ("alpha", "beta"))
     needs = settling.needs_of(checked.slice.manifest)
     target = Target("3.11", "linux/amd64", "cpu", base)
     roles = {"server": ("beta",), "client": ("alpha", "beta")}

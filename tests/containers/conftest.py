@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +13,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from container_engines import DOCKER, HARDENED, Engine, Unpacked, finished, missing, unpack
+from container_engines import (
+    Engine,
+    NotHere,
+    Unpacked,
+    docker_engine,
+    finished,
+    forget_images,
+    missing,
+    podman_engine,
+    unpack,
+)
 from container_federation import Images
 from debian_base import push_base
 from notebook_federator.image.signing_keys import make_key
 from probe_image import push_probe
 
-DAEMON_SECONDS = 30.0
 NBFED = [sys.executable, "-m", "notebook_federator.cli"]
 
 OpenFolder = Callable[[], Path]
@@ -66,77 +72,23 @@ def probe(debian_base: str) -> str:
 
 @pytest.fixture(scope="session")
 def docker(shared_registry: Registry) -> Iterator[Engine]:
-    """Docker: the daemon that runs, else one of our own where root may start it."""
-    if reason := missing(DOCKER):
-        pytest.skip(f"no Docker here ({reason})")
-    plain = Engine("docker", (DOCKER,), environment={"DOCKER_BUILDKIT": "1"})
-    if plain("info", check=False).returncode == 0:
-        yield plain
-        forget_images(plain, shared_registry.address)
-        return
-    with tempfile.TemporaryDirectory(prefix="nbfed-docker-", ignore_cleanup_errors=True) as folder:
-        daemon = start_daemon(Path(folder))
-        try:
-            there = {"DOCKER_HOST": f"unix://{folder}/socket"}
-            own = Engine("docker", (DOCKER,), environment={**plain.environment, **there})
-            wait_for_daemon(own, daemon, Path(folder) / "log")
-            yield own
-        finally:
-            daemon.terminate()
-            daemon.wait(DAEMON_SECONDS)
-
-
-def start_daemon(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a Docker daemon whose every file is in ``folder``."""
-    if os.getuid() != 0:
-        pytest.skip("no Docker daemon answers, and only root may start one")
-    if reason := missing("dockerd", "iptables"):
-        pytest.skip(f"no Docker daemon answers, and none can be started ({reason})")
-    places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
-    own = [f"--{option}={folder / name}" for option, name in places.items()]
-    command = ["dockerd", *own, f"--host=unix://{folder}/socket", "--default-ulimit=nofile=4096:8192"]
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def wait_for_daemon(engine: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the daemon answers; skip where this machine does not let it live."""
-    deadline = time.monotonic() + DAEMON_SECONDS
-    while engine("info", check=False).returncode != 0:
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-            pytest.skip(f"a Docker daemon cannot run here: {last}")
-        time.sleep(0.1)
+    """Docker: the daemon that runs, else one of our own."""
+    try:
+        with docker_engine() as engine:
+            yield engine
+            forget_images(engine, shared_registry.address)
+    except NotHere as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
-def podman(shared_registry: Registry) -> Iterator[Engine]:
-    """Podman with storage of its own; runc, and limits that it may set, let it run in small machines."""
-    if reason := missing("podman", "runc"):
-        pytest.skip(f"no Podman here ({reason})")
-    with tempfile.TemporaryDirectory(prefix="nbfed-podman-", ignore_cleanup_errors=True) as folder:
-        engine = Engine(
-            "podman",
-            (
-                *("podman", f"--root={folder}/root", f"--runroot={folder}/run", "--runtime=runc"),
-                f"--network-config-dir={folder}/networks",
-            ),
-            pull_options=("--tls-verify=false",),
-            run_options=("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
-            hardened=(*HARDENED, "--read-only-tmpfs=false"),
-        )
-        if (found := engine("info", check=False)).returncode != 0:
-            pytest.skip(f"Podman does not run here: {found.stderr.strip()}")
-        yield engine
-        engine("rm", "--all", "--force", check=False)
-        forget_images(engine, shared_registry.address)
-
-
-def forget_images(engine: Engine, registry: str) -> None:
-    """Remove the images that came from the tests' own registry."""
-    found = engine("image", "ls", "--quiet", "--filter", f"reference={registry}/*", check=False).stdout
-    if names := sorted(set(found.split())):
-        engine("image", "rm", "--force", *names, check=False)
+def podman() -> Iterator[Engine]:
+    """Podman with storage of its own."""
+    try:
+        with podman_engine() as engine:
+            yield engine
+    except NotHere as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session", params=["docker", "podman"])

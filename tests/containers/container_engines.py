@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +19,12 @@ HARDENED = (
     *("--user", f"{UID}:{UID}", "--read-only", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges"),
 )
+DAEMON_SECONDS = 30.0
 Finished = subprocess.CompletedProcess[str]
+
+
+class NotHere(Exception):
+    """This machine cannot have it; the words say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,88 @@ def finished(
     )
     assert not check or found.returncode == 0, f"{' '.join(command)}\n{found.stdout}\n{found.stderr}"
     return found
+
+
+@contextmanager
+def docker_engine() -> Iterator[Engine]:
+    """Docker: the daemon that runs, else one of our own where root may start it.
+
+    Raises:
+        NotHere: neither.
+    """
+    if reason := missing(DOCKER):
+        raise NotHere(f"no Docker here ({reason})")
+    plain = Engine("docker", (DOCKER,), environment={"DOCKER_BUILDKIT": "1"})
+    if plain("info", check=False).returncode == 0:
+        yield plain
+        return
+    with tempfile.TemporaryDirectory(prefix="nbfed-docker-", ignore_cleanup_errors=True) as folder:
+        daemon = _start_daemon(Path(folder))
+        try:
+            there = {"DOCKER_HOST": f"unix://{folder}/socket"}
+            own = Engine("docker", (DOCKER,), environment={**plain.environment, **there})
+            _wait_for_daemon(own, daemon, Path(folder) / "log")
+            yield own
+        finally:
+            daemon.terminate()
+            daemon.wait(DAEMON_SECONDS)
+
+
+def _start_daemon(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a Docker daemon whose every file is in ``folder``."""
+    if os.getuid() != 0:
+        raise NotHere("no Docker daemon answers, and only root may start one")
+    if reason := missing("dockerd", "iptables"):
+        raise NotHere(f"no Docker daemon answers, and none can be started ({reason})")
+    places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+    own = [f"--{option}={folder / name}" for option, name in places.items()]
+    command = ["dockerd", *own, f"--host=unix://{folder}/socket", "--default-ulimit=nofile=4096:8192"]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def _wait_for_daemon(engine: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the daemon answers."""
+    deadline = time.monotonic() + DAEMON_SECONDS
+    while engine("info", check=False).returncode != 0:
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise NotHere(f"a Docker daemon cannot run here: {last}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def podman_engine() -> Iterator[Engine]:
+    """Podman with storage of its own; runc, and limits that it may set, let it run in small machines.
+
+    Raises:
+        NotHere: it is not installed, or does not run.
+    """
+    if reason := missing("podman", "runc"):
+        raise NotHere(f"no Podman here ({reason})")
+    with tempfile.TemporaryDirectory(prefix="nbfed-podman-", ignore_cleanup_errors=True) as folder:
+        engine = Engine(
+            "podman",
+            (
+                *("podman", f"--root={folder}/root", f"--runroot={folder}/run", "--runtime=runc"),
+                f"--network-config-dir={folder}/networks",
+            ),
+            pull_options=("--tls-verify=false",),
+            run_options=("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
+            hardened=(*HARDENED, "--read-only-tmpfs=false"),
+        )
+        if (found := engine("info", check=False)).returncode != 0:
+            raise NotHere(f"Podman does not run here: {found.stderr.strip()}")
+        yield engine
+        engine("rm", "--all", "--force", check=False)
+        engine("image", "rm", "--all", "--force", check=False)
+
+
+def forget_images(engine: Engine, registry: str) -> None:
+    """Remove the images that came from a registry of the tests."""
+    found = engine("image", "ls", "--quiet", "--filter", f"reference={registry}/*", check=False).stdout
+    if names := sorted(set(found.split())):
+        engine("image", "rm", "--force", *names, check=False)
 
 
 def missing(*programs: str) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from .laboratory import Laboratory, laboratory
 from .moments import PAUSES, strike
+from .outcomes import QUORATE, SAME, STOPS, Cell
 from .parts import Nursery
-from .table import QUORATE, SAME, STOPS, Cell
 from .workshop import ROUNDS, Workshop
 
 SECONDS = 100.0

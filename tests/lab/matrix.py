@@ -7,13 +7,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from .experiment import Bench, Result
-from .moments import MOMENTS
-from .table import KINDS, QUORATE, ROWS, SAME, STOPS, Cell, cells
+from .moments import MOMENTS, PUSHING
+from .outcomes import KINDS, QUORATE, SAME, STOPS, Cell
+from .registry_experiment import counter
+from .store import NAME
+from .table import ROWS, cells
 
 SHORT = {SAME: "same", QUORATE: "quorum", STOPS: "stops"}
 
@@ -27,24 +31,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [cell for cell in cells() if cell.fault and matches(cell, options.only)]
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="nbfed-faults-"))
-    bench = Bench.make(folder)
-
-    def one(cell: Cell) -> Result:
-        result = bench.try_out(cell)
-        line = f"{cell.place} / {cell.kind} / {cell.moment}: {SHORT[cell.outcome.what]}"
-        print(f"{'FAILED' if result.problem else 'ok    '} {result.seconds:5.1f} s  {line}", flush=True)
-        if result.problem:
-            print(result.problem, flush=True)
-        return result
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(one, chosen))
+    results = try_out(chosen, folder, options.jobs)
     print(table(results))
     failed = sum(bool(result.problem) for result in results)
     print(f"\n{len(results)} cells, {failed} failed, {time.monotonic() - began:.0f} s")
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
     return int(failed > 0)
+
+
+def try_out(chosen: Sequence[Cell], folder: Path, jobs: int) -> list[Result]:
+    """Do the experiments, some at a time, and tell of each; those that cannot be done here are left out."""
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        runs = [cell for cell in chosen if cell.place != NAME]
+        others = [cell for cell in chosen if cell.place == NAME]
+        done = []
+        if runs:
+            bench = Bench.make(folder)
+            stack.callback(bench.nursery.close)
+            done += list(pool.map(told(bench.try_out), runs))
+        if others:
+            desk = stack.enter_context(counter(folder / NAME))
+            here = [cell for cell in others if not desk.lacks(cell)]
+            for reason in sorted({desk.lacks(cell) for cell in others} - {""}):
+                print(f"left out: {sum(desk.lacks(cell) == reason for cell in others)} cells: {reason}")
+            done += list(pool.map(told(desk.try_out), here))
+        return done
+
+
+def told(try_out: Callable[[Cell], Result]) -> Callable[[Cell], Result]:
+    """The same, with a line on each."""
+
+    def one(cell: Cell) -> Result:
+        result = try_out(cell)
+        line = f"{cell.place} / {cell.kind} / {cell.moment}: {SHORT[cell.outcome.what]}"
+        print(f"{'FAILED' if result.problem else 'ok    '} {result.seconds:5.1f} s  {line}", flush=True)
+        if result.problem:
+            print(result.problem, flush=True)
+        return result
+
+    return one
 
 
 def matches(cell: Cell, words: str) -> bool:
@@ -56,10 +83,11 @@ def matches(cell: Cell, words: str) -> bool:
 def table(results: Sequence[Result]) -> str:
     """All cells: the outcome and the seconds, or a dot where there is nothing to be tried."""
     found = {(one.cell.place, one.cell.kind, one.cell.moment): one for one in results}
-    lines = ["", f"{'':34}" + "".join(f"{moment:16}" for moment in MOMENTS)]
+    moments = (PUSHING, *MOMENTS)
+    lines = ["", f"{'':34}" + "".join(f"{moment:16}" for moment in moments)]
     for place in ROWS:
         for kind in KINDS:
-            shown = [shown_as(found.get((place, kind, moment))) for moment in MOMENTS]
+            shown = [shown_as(found.get((place, kind, moment))) for moment in moments]
             lines.append(f"{place:8} {kind:25}" + "".join(f"{text:16}" for text in shown).rstrip())
     reasons = dict.fromkeys(f"  {cell.place} / {cell.kind}: {cell.why}" for cell in cells() if cell.why)
     return "\n".join([*lines, "", ". not applicable:", *reasons])

@@ -20,6 +20,7 @@ MOMENTS = (
     "between rounds",
     "after the end",
 )
+PUSHING = "pushing"  # the author's, long before; at the registry alone
 SECONDS = 60.0
 
 # Sites a and c are fast, and b is slow: a's update is in the sum while b's is on its way.

@@ -1,4 +1,4 @@
-"""The way between a site and its server: an HTTP proxy whose tunnels can be cut, frozen, slowed or spoiled.
+"""The way between two: an HTTP proxy, or a port that leads on; it can be cut, frozen, slowed or spoiled.
 
 Every byte is counted, so that a fault can be placed in the middle of a download or an upload.
 """
@@ -29,6 +29,8 @@ class Relay:
     """One site's way. ``down`` and ``up`` count bytes; ``recorded`` is what the site sent in each tunnel.
 
     Attributes:
+        host: address of this machine that it listens on.
+        target: where every connection leads, of those who know of no proxy.
         detour: another address that tunnels lead to from now on, as somebody on the way could have it.
     """
 
@@ -37,6 +39,8 @@ class Relay:
     up: int = 0
     recorded: list[bytearray] = field(default_factory=list)
     detour: tuple[str, int] | None = None
+    host: str = "127.0.0.1"
+    target: tuple[str, int] | None = None
     port: int = 0
     _watches: list[tuple[str, int, Callable[[], None]]] = field(default_factory=list)
     _flips: int = 0
@@ -99,12 +103,14 @@ class Relay:
 
     def _run(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._tunnel, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._tunnel, self.host, 0))
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         self._loop.run_forever()
         server.close()
         left = asyncio.all_tasks(self._loop)
+        if left:  # most end by themselves, now that nothing is open
+            self._loop.run_until_complete(asyncio.wait(left, timeout=0.5))
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
@@ -119,14 +125,13 @@ class Relay:
         self._writers.add(writer)
         other: asyncio.StreamWriter | None = None
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            host, _, port = head.split()[1].decode().rpartition(":")
+            place = self.target or await asked_for(reader)
             if not self.condition.passable:
                 return
-            place = self.detour or (host.strip("[]"), int(port))
-            answers, other = await asyncio.open_connection(*place)
+            answers, other = await asyncio.open_connection(*(self.detour or place))
             self._writers.add(other)
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if self.target is None:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             said = bytearray()
             self.recorded.append(said)
             await asyncio.gather(self._pump("up", reader, other, said), self._pump("down", answers, writer))
@@ -169,3 +174,10 @@ class Relay:
             raise ConnectionResetError
         if self.condition.delay or self.condition.rate:
             await asyncio.sleep(self.condition.delay + size / (self.condition.rate or 1e12))
+
+
+async def asked_for(reader: asyncio.StreamReader) -> tuple[str, int]:
+    """Where somebody wants to go who sees a proxy here."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    host, _, port = head.split()[1].decode().rpartition(":")
+    return host.strip("[]"), int(port)

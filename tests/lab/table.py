@@ -2,95 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from . import faults
 from .faults import QUORUM, SHORT, Fault
-from .moments import MOMENTS
-
-PLACES = ("site", "server", "network", "registry")
-KINDS = (
-    "killed with -9",
-    "restarted",
-    "frozen",
-    "cut off",
-    "slow",
-    "disk full",
-    "clock off by a day",
-    "certificate expired",
-    "wrong CA",
-    "stolen token used twice",
-    "image digest changed",
-    "replayed update",
-    "garbage on the port",
-)
-SAME, QUORATE, STOPS = "same model", "quorum", "stops and says"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is expected.
-
-    Attributes:
-        what: one of ``SAME``, ``QUORATE`` and ``STOPS``.
-        says: who has to say what (a regular expression): ``b``, ``server``, ``run`` and ``federation``
-            (their ledgers), ``thief``.
-        code: exit code of the server where it stops.
-    """
-
-    what: str
-    says: tuple[tuple[str, str], ...] = ()
-    code: int = 0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One experiment; ``fault`` is None where there is none to make, and ``why`` says why."""
-
-    place: str
-    kind: str
-    moment: str
-    fault: Callable[[], Fault] | None = None
-    outcome: Outcome = Outcome(SAME)
-    why: str = ""
-
-
-Row = dict[str, tuple[Callable[[], Fault], Outcome] | str]
+from .outcomes import KINDS, Cell, Row, never, quorate, row, same, saying, stops
+from .registry_table import REGISTRY
 
 ENDED = "the process ended with the run"
 TRAINED = '"event":"kept","round":2'  # the server had this update, and lost it
 CLOSED = "the server's port is closed: nothing listens, nothing is on the way"
-same = Outcome(SAME)
-
-
-def row(fault: Callable[[], Fault], outcome: Outcome = same, **moments: object) -> Row:
-    """The same at each moment, but for those named (with ``_`` for a space)."""
-    made: Row = dict.fromkeys(MOMENTS, (fault, outcome))
-    for name, other in moments.items():
-        made[name.replace("_", " ")] = other  # type: ignore[assignment]
-    return made
-
-
-def never(why: str) -> Row:
-    """Not applicable, at no moment."""
-    return dict.fromkeys(MOMENTS, why)
-
-
-def quorate(*says: tuple[str, str]) -> Outcome:
-    """The others go on."""
-    return Outcome(QUORATE, says)
-
-
-def stops(code: int, *says: tuple[str, str]) -> Outcome:
-    """The run ends with the reason."""
-    return Outcome(STOPS, says, code)
-
-
-def saying(*says: tuple[str, str]) -> Outcome:
-    """The same model, and somebody says what was wrong."""
-    return Outcome(SAME, says)
-
 
 SITE: dict[str, Row] = {
     "killed with -9": row(lambda: faults.killed("b"), after_the_end=(lambda: faults.comes_back("b"), same)),
@@ -202,9 +123,6 @@ NETWORK: dict[str, Row] = {
     "garbage on the port": row(lambda: faults.flipped("b"), after_the_end=CLOSED),
 }  # fmt: skip
 
-PULL = "a container engine pulls the image by its digest: without all of it, nothing of ours begins"
-PULLED = "a registry plays no part once the image is pulled"
-REGISTRY: dict[str, Row] = {kind: {**never(PULLED), "joining": PULL} for kind in KINDS}
 ROWS = {"site": SITE, "server": SERVER, "network": NETWORK, "registry": REGISTRY}
 
 
@@ -212,8 +130,7 @@ def cells() -> Iterator[Cell]:
     """The whole matrix."""
     for place, rows in ROWS.items():
         for kind in KINDS:
-            for moment in MOMENTS:
-                found = rows[kind][moment]
+            for moment, found in rows[kind].items():
                 if isinstance(found, str):
                     yield Cell(place, kind, moment, why=found)
                 else:
