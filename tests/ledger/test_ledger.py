@@ -1,5 +1,6 @@
 """The ledger keeps what it was given and notices every change."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -97,6 +98,44 @@ def test_processes_that_append_at_one_moment_make_one_chain(tmp_path: Path) -> N
         for name in "abcd":
             mine = [entry.body["number"] for entry in ledger.entries() if entry.body.get("by") == name]
             assert mine == list(range(50))
+
+
+def test_reading_changes_no_file(tmp_path: Path) -> None:
+    path, other = filled(tmp_path / "ledger.sqlite"), tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE patients (name TEXT)")
+    db.close()
+    before = {item.name: item.read_bytes() for item in tmp_path.iterdir()}
+    with Ledger.read(path) as ledger:
+        assert (ledger.verify(), ledger.head()[0]) == (4, 4)
+    for wrong in (other, tmp_path / "absent.sqlite"):
+        with pytest.raises(LedgerBroken, match="cannot be opened"):
+            Ledger.read(wrong)
+    assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
+
+
+def test_what_was_just_written_is_read(tmp_path: Path) -> None:
+    path = filled(tmp_path / "ledger.sqlite")
+    with Ledger(path, lambda: NOW) as writing:
+        writing.append("update", site="a")
+        with Ledger.read(path) as ledger:
+            assert ledger.verify() == 5
+            writing.append("update", site="b")
+            assert ledger.verify() == 6
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a medium")
+def test_a_copy_on_a_medium_that_cannot_be_written(tmp_path: Path) -> None:
+    copy = tmp_path / "medium"
+    copy.mkdir()
+    filled(copy / "ledger.sqlite")
+    subprocess.run(["mount", "--bind", copy, copy], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", copy], check=True)
+        with Ledger.read(copy / "ledger.sqlite") as ledger:
+            assert ledger.verify() == 4
+    finally:
+        subprocess.run(["umount", copy], check=True)
 
 
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from nbfed_site.contracts import BadInput, LedgerBroken, NbfedError, digest
 
 from .federation import RunFolder
 from .federation.edits import unrecorded
-from .federation.events import utc_now
 from .federation.federation_folder import SETTINGS, FederationFolder
 from .federation.membership import Membership, fold
 from .ledger import Ledger
@@ -60,7 +59,7 @@ def _check(
 ) -> tuple[Checked | None, tuple[str, ...]]:
     """One ledger by itself."""
     try:
-        with Ledger(path, utc_now) as ledger:
+        with Ledger.read(path) as ledger:
             count = ledger.verify(key, head)
             signed = any(entry.signature for entry in ledger.entries())
             return Checked(path, count, ledger.head()[1], signed), ()
@@ -74,7 +73,7 @@ def _audit_federation(folder: FederationFolder, key: str | None, head: tuple[int
     own, findings = _check(folder.ledger, key, head)
     if own is None:
         return Audit((), findings)
-    with Ledger(folder.ledger, utc_now) as ledger:
+    with Ledger.read(folder.ledger) as ledger:
         membership = fold(ledger.entries())
         issued = {str(entry.body["kit"]) for entry in ledger.entries("kit_issued")}
     runs = [_audit_run(folder, membership, number, own) for number in _numbers(folder, membership)]
@@ -107,13 +106,13 @@ def _audit_run(folder: FederationFolder, membership: Membership, number: int, ab
 
 def _tie(run: RunFolder, above: Checked) -> Iterator[str]:
     """Whether the federation's ledger still holds what it held when the run began."""
-    with Ledger(run.ledger, utc_now) as ledger:
+    with Ledger.read(run.ledger) as ledger:
         opened = next(ledger.entries("opened"), None)
     if opened is None:
         yield f"{run.ledger} does not say which federation it belongs to."
         return
     then = (int(opened.body["entries"]), str(opened.body["head"]))
-    with Ledger(above.path, utc_now) as ledger:
+    with Ledger.read(above.path) as ledger:
         try:
             ledger.verify(head=then)
         except LedgerBroken:

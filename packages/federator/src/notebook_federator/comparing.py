@@ -11,7 +11,6 @@ from nbfed_site.contracts import BadInput, LedgerBroken, Receipt
 from nbfed_site.receipts import read_receipts
 
 from .federation import RunFolder
-from .federation.events import utc_now
 from .federation.federation_folder import SETTINGS, FederationFolder
 from .ledger import Ledger, is_text_signed
 
@@ -88,7 +87,7 @@ def _kept(runs: list[RunFolder]) -> dict[str, list[_Kept]]:
     for run in runs:
         if not run.ledger.exists():
             continue
-        with Ledger(run.ledger, utc_now) as ledger:
+        with Ledger.read(run.ledger) as ledger:
             for entry in ledger.entries():
                 for receipt in entry.body.get("receipts", ()):
                     where = f"{run.ledger}, entry {entry.sequence}"
@@ -100,7 +99,7 @@ def _keys(federation: FederationFolder | None) -> list[tuple[str, str]]:
     """Site and public key of everybody who ever joined."""
     if federation is None:
         return []
-    with Ledger(federation.ledger, utc_now) as ledger:
+    with Ledger.read(federation.ledger) as ledger:
         return [(str(item.body["site"]), str(item.body["key"])) for item in ledger.entries("site_joined")]
 
 
@@ -161,13 +160,13 @@ def _differences(own: tuple[Receipt, ...], theirs: Mapping[int, _Kept], damaged:
 
 def _has_erased(federation: FederationFolder) -> bool:
     """Whether runs, and with them what left the site, are here no more because their time was over."""
-    with Ledger(federation.ledger, utc_now) as ledger:
+    with Ledger.read(federation.ledger) as ledger:
         return any(ledger.entries("run_expired"))
 
 
 def _cut(own: tuple[Receipt, ...], federation: FederationFolder) -> Iterator[str]:
     """The first entry that the federation's ledger had when the site was told so, and has no more."""
-    with Ledger(federation.ledger, utc_now) as ledger:
+    with Ledger.read(federation.ledger) as ledger:
         heads = {f"{entry.sequence + 1}:{entry.hash}" for entry in ledger.entries()}
     for item in own:
         told = str(item.details.get("ledger", ""))

@@ -9,7 +9,6 @@ from pathlib import Path
 from nbfed_site.contracts import Manifest, RunUnreadable, SettingsInvalid, canonical_json, plain
 
 from ..ledger import Ledger
-from .events import utc_now
 from .federation_folder import FederationFolder
 from .folder import RunFolder
 from .membership import Membership
@@ -109,6 +108,6 @@ def is_finished(run: RunFolder) -> bool:
     """Whether a run's own ledger says so."""
     if not run.ledger.exists():
         return False
-    with Ledger(run.ledger, utc_now) as ledger:
+    with Ledger.read(run.ledger) as ledger:
         ends = [entry.kind for entry in ledger.entries("started", "finished", "stopped")]
     return ends[-1:] == ["finished"]

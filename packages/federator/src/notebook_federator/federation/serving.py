@@ -23,7 +23,6 @@ from . import decisions
 from .asking import ask_here, ask_status
 from .current_run import Wish, is_finished, open_run, pick_run
 from .edits import settled
-from .events import utc_now
 from .federation_folder import FederationFolder
 from .hosting import Hosting
 from .retention import expire
@@ -168,7 +167,7 @@ def _begun(federation: FederationFolder, wish: Wish) -> tuple[int, RunSettings |
 
 def _close(federation: FederationFolder, number: int) -> None:
     """Note in the federation's ledger how the run's own ended."""
-    with Ledger(federation.run(number).ledger, utc_now) as ledger:
+    with Ledger.read(federation.run(number).ledger) as ledger:
         entries, head = ledger.head()
     with federation.open_ledger() as ledger:
         ledger.append("run_finished", run=number, entries=entries, head=head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Ledger:
         now: gives the UTC time as ISO 8601 text.
         observe: called with each new entry of this object after it is durable.
         signer: signs each new entry; the first entry's body has to name its public key as ``key``.
+        writing: False: as :meth:`read`.
 
     Raises:
         LedgerBroken: the file is not a ledger.
@@ -70,21 +72,23 @@ class Ledger:
         now: Callable[[], str],
         observe: Callable[[Entry], None] | None = None,
         signer: Signer | None = None,
+        *,
+        writing: bool = True,
     ) -> None:
         self._path = path
         self._now = now
         self._observe = observe
         self._signer = signer
-        try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.OperationalError as error:
-            raise LedgerBroken(f"The ledger cannot be opened: {error}.", where=str(path)) from error
-        try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
-        except _DAMAGE as error:
-            self.close()
-            raise LedgerBroken(f"The ledger cannot be opened: {error}.", where=str(path)) from error
+        self._db = _opened(path, writing)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A ledger for reading alone: no file is made, and none is changed, whatever it is.
+
+        Raises:
+            LedgerBroken: the file is not there, or is not a ledger.
+        """
+        return cls(path, lambda: "", writing=False)
 
     def __enter__(self) -> Self:
         return self
@@ -197,6 +201,28 @@ class Ledger:
     def _broken(self, what: str) -> LedgerBroken:
         hint = "The file was changed after it was written; compare it with a copy."
         return LedgerBroken(what, where=str(self._path), hint=hint)
+
+
+def _opened(path: Path, writing: bool) -> sqlite3.Connection:
+    """A connection that has looked into the file, which SQLite does no sooner than it has to."""
+    first = "PRAGMA journal_mode=WAL;" + _SCHEMA if writing else "SELECT sequence FROM entries LIMIT 1;"
+    db = None
+    try:
+        mode = "mode=rwc" if writing else _reading(path)
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        db = sqlite3.connect(uri, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+        db.executescript(first)
+    except _DAMAGE as error:
+        if db is not None:
+            db.close()
+        raise LedgerBroken(f"The ledger cannot be opened: {error}.", where=str(path)) from error
+    return db
+
+
+def _reading(path: Path) -> str:
+    """How a file that is there is opened; where nothing can be written SQLite must make no files."""
+    still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return "mode=ro&immutable=1" if still else "mode=rw"
 
 
 def _hash(sequence: int, at: str, kind: str, text: str, previous: str) -> str:
