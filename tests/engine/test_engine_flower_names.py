@@ -33,8 +33,6 @@ CALLS = [
     ("flwr.superlink.servicer.fleet.fleet_handlers", "send_node_heartbeat", ("request", "state")),
     ("flwr.superlink.servicer.fleet.fleet_handlers", "pull_messages", ("request", "state", "store")),
     ("flwr.superlink.servicer.fleet.fleet_handlers", "push_messages", ("request", "state")),
-    ("flwr.superlink.servicer.fleet.fleet_handlers", "confirm_message_received",
-     ("request", "state", "store")),
 ]  # fmt: skip
 METHODS = [
     ("create_node", ("owner_aid", "owner_name", "public_key", "heartbeat_interval", "name")),

@@ -34,7 +34,7 @@ from nbfed_site.link.fleet import FleetClient, connect, varint
 from nbfed_site.link.pack import CHUNK_BYTES, chunk_head, chunk_id
 from nbfed_site.link.refusals import NotRecognised, Unreachable
 from notebook_federator.rounds.flower_body import Refusal, object_fields
-from notebook_federator.rounds.flower_server import REQUESTS
+from notebook_federator.rounds.flower_calls import REQUESTS
 from notebook_federator.rounds.port import Failed, Replied
 
 from .conftest import Federation

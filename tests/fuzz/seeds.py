@@ -22,7 +22,7 @@ from nbfed_site.link.courier import _reply_to
 from nbfed_site.link.fleet import VERSIONS
 from nbfed_site.link.pack import chunk_head
 from nbfed_site.receipts import Receipts
-from notebook_federator.rounds.flower_server import REQUESTS
+from notebook_federator.rounds.flower_calls import REQUESTS
 
 
 def seeds(name: str) -> list[bytes]:

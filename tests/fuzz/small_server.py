@@ -19,8 +19,9 @@ from nbfed_site.keys import generate_key
 from nbfed_site.link.fleet import SLICE_HEADER, VERSION_HEADER, VERSIONS, varint
 from nbfed_site.link.records import content_of, objects_of
 from notebook_federator.federation.authority import Identity
+from notebook_federator.rounds.flower_calls import REQUESTS
 from notebook_federator.rounds.flower_desk import SiteDesk
-from notebook_federator.rounds.flower_server import REQUESTS, FleetApp
+from notebook_federator.rounds.flower_server import FleetApp
 from notebook_federator.rounds.mutual_tls import MutualTls
 from notebook_federator.rounds.object_store import SpillingStore
 from notebook_federator.rounds.port import Event

@@ -44,7 +44,7 @@ from nbfed_site.receipts import read_receipts
 from notebook_federator.federation.authority import Authority
 from notebook_federator.federation.join_page import _versions
 from notebook_federator.federation.joining import read_request
-from notebook_federator.rounds.flower_server import REQUESTS
+from notebook_federator.rounds.flower_calls import REQUESTS
 from notebook_federator.rounds.port import Failed, Replied
 
 BREAK = b"\n--\n"  # between the parts of inputs that have several

@@ -1,7 +1,7 @@
 """The real transport: Flower's Fleet API, served by this process to the sites of one federation.
 
-Touches of Flower that are not its public API are listed in ``flower_server.py``,
-``flower_state.py``, ``object_store.py`` and the modules of ``nbfed_site/link``.
+Touches of Flower that are not its public API are listed in the modules beside this one whose names begin with
+``flower_``, in ``object_store.py``, and in those of ``nbfed_site/link``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,10 @@ no web framework, and array chunks are streamed between socket and file, past pr
 A call for messages waits here until there is one, so that an idle site asks a few times a minute.
 
 Touches of Flower that are not its public API:
-    ``flwr.superlink.servicer.fleet.fleet_handlers``: five handlers;
     ``flwr.superlink.routers.fleet.node_auth.authenticate_node``;
     ``flwr.supercore.error.FlowerError``; ``flwr.supercore.object_store.NoObjectInStoreError``;
     ``flwr.supercore.constant.FLEET_HTTP_PUBLIC_KEY_HEADER``;
-    ``flwr.proto``: ``fleet_pb2``, ``heartbeat_pb2``, ``message_pb2``.
+    ``flwr.proto``: ``message_pb2``.
 """
 
 from __future__ import annotations
@@ -19,28 +18,26 @@ import functools
 import logging
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 from fastapi import HTTPException, Request
-from flwr.proto import fleet_pb2, heartbeat_pb2, message_pb2
+from flwr.proto import message_pb2
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 from flwr.supercore.error import FlowerError
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
-from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from nbfed_site.contracts import BadInput, NbfedError, VersionSkew, canonical_json
+from nbfed_site.contracts import NbfedError, VersionSkew, canonical_json
 from nbfed_site.link.fleet import (
     INSTANCE_HEADER,
     SLICE_HEADER,
     STATE_HEADER,
     VERSION_HEADER,
     VERSIONS,
-    varint,
 )
-from nbfed_site.link.pack import CHUNK_BYTES, chunk_head
+from nbfed_site.link.pack import CHUNK_BYTES
 
 from .flower_body import (
     PAGE_BYTES,
@@ -62,9 +59,9 @@ from .flower_body import (
     send_answer,
     whole_body,
 )
+from .flower_calls import REQUESTS, perform
 from .flower_desk import SiteDesk
 from .mutual_tls import MutualTls, Visitor
-from .object_store import SpillingStore
 from .uploads import Upload
 
 HOLD_SECONDS = 8.0
@@ -76,17 +73,6 @@ _CERTIFICATES = 1024
 _MOST_BYTES = {"/v1/fleet/push-object": OBJECT_BYTES}
 
 _log = logging.getLogger(__name__)
-
-REQUESTS: Mapping[str, Any] = {
-    "activate-node": fleet_pb2.ActivateNodeRequest,
-    "deactivate-node": fleet_pb2.DeactivateNodeRequest,
-    "send-node-heartbeat": heartbeat_pb2.SendNodeHeartbeatRequest,
-    "pull-messages": fleet_pb2.PullMessagesRequest,
-    "push-messages": fleet_pb2.PushMessagesRequest,
-    "confirm-message-received": message_pb2.ConfirmMessageReceivedRequest,
-    "pull-object": message_pb2.PullObjectRequest,
-    "push-object": message_pb2.PushObjectRequest,
-}
 
 
 class FleetApp:
@@ -155,7 +141,7 @@ class FleetApp:
         if call.name == "pull-messages":
             await self._wait(request.node.node_id, receive)
             self._check_member(call.key, visitor)
-        answer = self._handle(call, request)
+        answer = perform(self._desk, call, request)
         self._desk.answered(call, answer_length(answer))
         return answer
 
@@ -278,72 +264,6 @@ class FleetApp:
                 wait.cancel()
             if self._bells.get(node_id) is bell:
                 del self._bells[node_id]
-
-    def _handle(self, call: Call, request: Any) -> Answer:
-        state, store, desk = self._desk.state, self._desk.store, self._desk
-        if getattr(request, "run_id", desk.run_id) != desk.run_id:
-            raise Refusal(409, "another run")
-        match call.name:
-            case "activate-node":
-                answer = fleet_handlers.activate_node(request=request, state=state)
-                desk.activated(answer.node_id, call.instance)
-            case "deactivate-node":
-                answer = fleet_handlers.deactivate_node(request=request, state=state)
-                desk.left(request.node_id)
-            case "send-node-heartbeat":
-                answer = fleet_handlers.send_node_heartbeat(request=request, state=state)
-            case "pull-messages":
-                answer = fleet_handlers.pull_messages(request=request, state=state, store=store)
-            case "push-messages":
-                answer = _reply(request, desk)
-            case "confirm-message-received":
-                desk.confirmed(request.node.node_id, request.message_object_id)
-                answer = message_pb2.ConfirmMessageReceivedResponse()
-            case _:
-                return _pull(store, request.object_id)
-        return cast(bytes, answer.SerializeToString())
-
-
-def _reply(request: Any, desk: SiteDesk) -> Any:
-    _check_reply(request, desk.run_id)
-    try:
-        return desk.replying(request, lambda: _push(request, desk.state))
-    except BadInput as error:
-        raise Refusal(400, error.what) from error
-
-
-def _check_reply(request: Any, run_id: int) -> None:
-    """Flower knows who calls, and to whom a task went, but does not compare the two."""
-    if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
-        raise Refusal(400, "one message at a time")
-    metadata = request.messages_list[0].metadata
-    if metadata.src_node_id != request.node.node_id:
-        raise Refusal(403, "a reply in another site's name")
-    if metadata.run_id != run_id:
-        raise Refusal(409, "another run")
-    if metadata.message_id != request.message_object_trees[0].object_id:
-        raise Refusal(400, "the objects of another message")
-
-
-def _push(request: Any, state: Any) -> Any:
-    """Flower's handler; it raises what comes to hand on a message that Flower would not have made."""
-    try:
-        return fleet_handlers.push_messages(request=request, state=state)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Refusal(400, "not a message of this call") from error
-
-
-def _pull(store: SpillingStore, object_id: str) -> Answer:
-    if (place := store.chunk_at(object_id)) is not None:
-        file, position = place
-        head = chunk_head(file.length_at(position))
-        opening = b"\x08\x01\x10\x01\x1a" + varint(len(head) + file.length_at(position)) + head
-        return Chunk(opening, file, position)
-    content = store.get(object_id)
-    answer = message_pb2.PullObjectResponse(
-        object_found=content is not None, object_available=bool(content), object_content=content or b""
-    )
-    return cast(bytes, answer.SerializeToString())
 
 
 async def _inline(function: Callable[..., None], *values: Any) -> None:

@@ -93,7 +93,10 @@ class ModelStore:
 
     def _set_best(self, number: int, split: str, loss: float) -> None:
         part = self.folder / "best.json.part"
-        part.write_bytes(canonical_json({"round": number, "split": split, "loss": loss}))
+        with part.open("wb") as file:
+            file.write(canonical_json({"round": number, "split": split, "loss": loss}))
+            file.flush()
+            os.fsync(file.fileno())  # before its name: no run goes on from half of it after a power cut
         self._link("best", number)
         part.replace(self.folder / "best.json")
 
