@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from nbfed_site.contracts import RunUnreadable
+from nbfed_site.contracts import Evaluation, RunUnreadable, StorageFull
 from notebook_federator.rounds.checkpoints import StoredArrays, write_arrays
+from notebook_federator.rounds.store import ModelStore
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8, np.bool_])
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
@@ -66,3 +67,16 @@ def test_a_damaged_model_is_named(tmp_path: Path, damage: bytes) -> None:
     with pytest.raises(RunUnreadable) as caught:
         StoredArrays(path)
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("taken", ["best.json.part", "best.part", "last.part"])
+def test_what_cannot_be_noted_is_said_and_no_model_is_lost(tmp_path: Path, taken: str) -> None:
+    store = ModelStore(tmp_path)
+    for number in (0, 1):
+        store.save(number, {"w": np.zeros(3)}, {})
+    (tmp_path / taken).mkdir()  # nobody can write there
+    store.note("round-1", "test", Evaluation(5, {"loss": 1.0}))
+    with pytest.raises(StorageFull, match="could not be written"):
+        store.choose_best(1)
+        store.save(2, {"w": np.ones(3)}, {})
+    assert np.array_equal(store.arrays(1)["w"], np.zeros(3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,18 +70,32 @@ def write_arrays(path: Path, arrays: Arrays) -> Checkpoint:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:
-        plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        save_file(plain, part, metadata={"order": "\n".join(plain)})
-        found = _sync_and_digest(part)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
+        with storing(path):
+            plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+            save_file(plain, part, metadata={"order": "\n".join(plain)})
+            found = _sync_and_digest(part)
+            part.replace(path)
+    except StorageFull:
         part.unlink(missing_ok=True)
+        raise
+    return Checkpoint(path, found)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Say what it means where ``path`` cannot be written.
+
+    Raises:
+        StorageFull: the disk refused.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
         raise StorageFull(
             f"The model could not be written: {error}.",
             where=str(path),
             hint="Free some disk space, then resume the run; finished rounds are kept.",
         ) from error
-    return Checkpoint(path, found)
 
 
 def _sync_and_digest(path: Path) -> str:

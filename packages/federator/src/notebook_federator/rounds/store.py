@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nbfed_site.contracts import Arrays, Evaluation, canonical_json
 
-from .checkpoints import Checkpoint, StoredArrays, write_arrays
+from .checkpoints import Checkpoint, StoredArrays, storing, write_arrays
 
 _ROUND = re.compile(r"round-(\d{4,})\.safetensors")
 
@@ -48,7 +48,8 @@ class ModelStore:
         if state:
             write_arrays(self._state_path(number), state)
         checkpoint = write_arrays(self._path(number), arrays)
-        self._link("last", number)
+        with storing(self.folder / "last.safetensors"):
+            self._link("last", number)
         return checkpoint
 
     def arrays(self, number: int) -> Arrays:
@@ -81,6 +82,9 @@ class ModelStore:
 
         The judge is the loss over all sites' validation samples; without a validation set the test
         set, which flatters, and is named in ``best.json``.
+
+        Raises:
+            StorageFull: the best so far may be noted or not; both models are kept.
         """
         for split in ("validation", "test"):
             loss = pooled_loss(self.evaluations.pop((f"round-{number}", split), []))
@@ -88,7 +92,8 @@ class ModelStore:
             if loss is None or (best and best["split"] != split):
                 continue
             if number > 0 and (not best or loss < float(best["loss"])):
-                self._set_best(number, split, loss)
+                with storing(self.folder / "best.json"):
+                    self._set_best(number, split, loss)
         self._prune()
 
     def _set_best(self, number: int, split: str, loss: float) -> None:
