@@ -80,6 +80,7 @@ def main() -> int:
         made = make(folder, names, options.rounds)
         port = made.settings().port
         words = ["serve", str(made.path), "--host", "127.0.0.1", "--port", str(port), "--format", "json"]
+        words += ["--grace", "0"]  # a site that is lost is counted, not waited for
         with (folder / "server.log").open("wb") as log:
             program = [sys.executable, "-I", "-m", "notebook_federator.federation.serving"]
             server = subprocess.Popen([*program, *words], stdout=log, stderr=log)

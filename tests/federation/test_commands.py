@@ -135,7 +135,8 @@ def test_edits_by_hand_are_recorded_and_comments_stay(study: Path) -> None:
     path = study / "study-federation/federation.toml"
     edit(path, "sites = []", 'sites = ["hospital-c"]')
     edit(path, 'quorum = "100%"', 'quorum = "50%"  # agreed by telephone')
-    data("federation", "add-site", "hospital-d", cwd=study)
+    found = data("federation", "add-site", "hospital-d", cwd=study)
+    assert found["recorded"] == ["rounds.quorum", "hospital-c"]
     assert "# agreed by telephone" in path.read_text()
     with FederationFolder(path.parent).open_ledger() as ledger:
         changed = [entry.body["changed"] for entry in ledger.entries("settings")][1:]
@@ -143,7 +144,11 @@ def test_edits_by_hand_are_recorded_and_comments_stay(study: Path) -> None:
     assert changed == [{"rounds.quorum": "50%"}]
     assert added == ["hospital-c", "hospital-d"]
     edit(path, '"hospital-c",', "")
+    edit(path, 'quorum = "50%"', 'quorum = "60%"')
+    text = nbfed("federation", "list", cwd=study).stdout
+    assert text.startswith("Recorded what was edited in federation.toml: rounds.quorum, hospital-c.\n")
     found = data("federation", "list", cwd=study)
+    assert found["recorded"] == []
     assert "federation.toml" in next(
         site["removed"] for site in found["sites"] if site["name"] == "hospital-c"
     )

@@ -44,31 +44,41 @@ def asked(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def answer_of(changed: Changed) -> Answer:
-    """What a command did, and what to do next."""
-    lines = [*changed.done, *changed.notes]
+def answer_of(changed: Changed, edited: Sequence[str] = ()) -> Answer:
+    """What a command did, and what to do next; ``edited`` by hand before it, and recorded with it."""
+    lines = [*_recorded(edited), *changed.done, *changed.notes]
     if changed.upcoming:
         path = changed.folder.path.resolve()
         found_anyway = Path.cwd() in (path, path.parent)
         lines.append(f"Next: {changed.upcoming}" + ("" if found_anyway else f" --folder {path}"))
-    said = {"done": list(changed.done), "notes": list(changed.notes)}
+    said = {"done": list(changed.done), "notes": list(changed.notes), "recorded": list(edited)}
     return Answer("\n".join(lines), {**_data(changed.folder, changed.membership), **said})
 
 
 def overview(
-    folder: FederationFolder, settings: FederationSettings, membership: Membership, now: datetime
+    folder: FederationFolder,
+    settings: FederationSettings,
+    membership: Membership,
+    now: datetime,
+    edited: Sequence[str],
 ) -> Answer:
-    """The federation and its sites, a line each."""
+    """The federation and its sites, a line each; ``edited`` as in :func:`answer_of`."""
     wishes = settings.rounds
     state = "stopped" if membership.stopped else "paused" if membership.paused else "open"
     lines = [
+        *_recorded(edited),
         f"{settings.name}, {settings.server} ({state})",
         f"quorum {wishes.quorum}, deadline {_seconds(wishes.deadline)}, stragglers {wishes.stragglers}",
         "",
         *_aligned([("site", "state", "kit", ""), *(_row(site, now) for site in _shown(membership))]),
         *_runs(membership, settings.retention_days, now),
     ]
-    return Answer("\n".join(lines), _data(folder, membership))
+    return Answer("\n".join(lines), {**_data(folder, membership), "recorded": list(edited)})
+
+
+def _recorded(edited: Sequence[str]) -> Iterator[str]:
+    if edited:
+        yield f"Recorded what was edited in federation.toml: {', '.join(edited)}."
 
 
 def _seconds(value: float | None) -> str:

@@ -100,13 +100,14 @@ def list_sites(folder: Path, output: str) -> None:
 
     def produce() -> Answer:
         from . import federating_text
-        from .federation.edits import settled
+        from .federation.edits import settled, unrecorded
         from .federation.federation_folder import find_federation
 
         found = find_federation(folder)
         with found.locked():
+            edited = unrecorded(found.settings(), found.membership())
             settings, membership = settled(found, _now())
-        return federating_text.overview(found, settings, membership, _now())
+        return federating_text.overview(found, settings, membership, _now(), edited)
 
     answer(output, produce)
 
@@ -173,9 +174,12 @@ def _federating() -> Any:
 def _change(output: str, folder: Path, act: Callable[[FederationFolder], Changed]) -> None:
     def produce() -> Answer:
         from . import federating_text
+        from .federation.edits import unrecorded
         from .federation.federation_folder import find_federation
 
-        return federating_text.answer_of(act(find_federation(folder)))
+        found = find_federation(folder)
+        edited = unrecorded(found.settings(), found.membership())
+        return federating_text.answer_of(act(found), edited)
 
     answer(output, produce)
 
