@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from kit_examples import NOW, REFERENCE, SERVER, federation
 from nbfed_site.contracts import Kit, KitInvalid, NbfedError, SettingsInvalid, digest, rebuilt
-from notebook_federator.federating import remove_site
+from notebook_federator.federating import order, remove_site
 from notebook_federator.federation.authority import identity
 from notebook_federator.federation.federation_folder import FederationFolder
 from notebook_federator.image.signing_keys import fingerprint, make_key, public_key
@@ -167,3 +167,26 @@ def test_a_site_finds_an_edited_file(study: Federation, name: str) -> None:
     path.write_bytes(path.read_bytes().replace(b"hospital-a", b"hospital-b", 1) + b"\n")
     with pytest.raises(KitInvalid):
         read(issued.path, issued.kit.slice_digest)
+
+
+def test_other_commands_do_not_wait_while_an_image_is_fetched(study: Federation) -> None:
+    def fetch(reference: object, path: Path) -> str:
+        path.write_bytes(b"image")
+        assert order(study, "pause", NOW).membership.paused
+        return "sha256:" + "f" * 64
+
+    assert (made(study, fetch=fetch).path / "images.tar").read_bytes() == b"image"
+
+
+def test_an_image_that_was_renewed_meanwhile_comes_into_no_kit(study: Federation) -> None:
+    def fetch(reference: object, path: Path) -> str:
+        path.write_bytes(b"image")
+        toml, other = study.settings_file, "sha256:" + "9" * 64
+        toml.write_text(
+            toml.read_text().replace(f'client = "{REFERENCE}', f'client = "{REFERENCE[:-71]}{other}')
+        )
+        return "sha256:" + "f" * 64
+
+    with pytest.raises(SettingsInvalid, match="renewed while one was fetched"):
+        made(study, fetch=fetch)
+    assert not study.kit("hospital-a").exists()
