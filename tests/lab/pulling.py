@@ -30,7 +30,7 @@ from kit_sites import Site, made
 
 PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYERS, LAYER_BYTES = 9, 2_000_000
-MIDDLE = LAYERS * LAYER_BYTES // 2
+MIDDLE = LAYERS * LAYER_BYTES * 3 // 4  # only the last layers are on their way then
 PULL_WAIT = 5  # seconds; a slow line needs more for all, and less for one layer
 __all__ = ["Engine", "Finished", "NotHere", "Pull", "docker_engine", "podman_engine", "pulling"]
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -48,8 +48,9 @@ class Pull:
     middle: int = MIDDLE
 
     def attempt(self) -> Finished:
-        """What the operator does."""
-        words = ["sh", "site", "up", str(self.site.data)]
+        """What the operator does, in the one shell or the other."""
+        shell = "sh" if self.site.engine.name == "docker" else "bash"
+        words = [shell, "site", "up", str(self.site.data)]
         return subprocess.run(
             words, cwd=self.site.kit, env=self.site.environment | {"NBFED_PULL_WAIT": str(PULL_WAIT)},
             timeout=300, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -63,14 +64,25 @@ class Pull:
         assert self.site.on_data("doctor").stdout == f"{STUDY}\n"
 
     def check_refused(self, found: Finished) -> str:
-        """It says what is wrong and what to do, and nothing runs; all that it said."""
+        """It says what is wrong and what to do, and nothing goes on or runs; all that it said."""
         assert found.returncode == 1, found.stderr
         assert REFUSED in found.stderr, found.stderr
         assert "\nnext:  Log in to the registry" in found.stderr, found.stderr
+        assert not still_pulling(self.reference)
         name = self.site.name
         assert self.site.engine("container", "inspect", name, check=False).returncode != 0
         assert self.site.engine("image", "inspect", self.reference, check=False).returncode != 0
         return found.stderr
+
+
+def still_pulling(reference: str) -> bool:
+    """Whether a process asks an engine for an image."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if "pull" in words and reference in words:
+                return True
+    return False
 
 
 @contextmanager
