@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from flwr.server.superlink.linkstate import in_memory_linkstate
+from flwr.supercore.corestate import in_memory_corestate
 from nbfed_site.contracts import (
     CannotConnect,
     PortInUse,
@@ -313,3 +316,16 @@ def test_keys_are_private_and_never_overwritten(tmp_path: Path) -> None:
     path.write_text("no key")
     with pytest.raises(Exception, match="cannot be read"):
         public_key(path)
+
+
+def test_a_machine_that_slept_for_a_day_goes_on(federate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whose clock was a day late, and is set right in mid-run."""
+    federation = federate(names=("a",))
+    federation.start(echo)
+    for number, days in enumerate((0, 1, 2)):
+        for module in (in_memory_corestate, in_memory_linkstate):
+            monkeypatch.setattr(module, "now", lambda days=days: datetime.now(UTC) + timedelta(days=days))
+        federation.transport.send(RoundInput(str(number), "train", 1, MODEL), ["a"])
+        (reply,) = federation.replies(1).values()
+        assert np.array_equal(reply.output.arrays["w"], MODEL["w"])
+        federation.transport.discard(reply)

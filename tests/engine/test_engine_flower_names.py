@@ -49,7 +49,7 @@ METHODS = [
     ("get_run_info", ("run_ids",)),
     ("claim_task", ("task_id",)),
     ("activate_task", ("task_id",)),
-    ("acknowledge_task_heartbeat", ("task_id",)),
+    ("_cleanup_expired_task_tokens_locked", ()),
 ]  # fmt: skip
 NAMES = [
     ("flwr.common.constant", "TIMESTAMP_HEADER"),

@@ -34,7 +34,6 @@ from .uploads import Upload
 
 _MISSED_HEARTBEATS = 4
 _ARRIVALS_SECONDS = 60.0
-_RUN_ALIVE_SECONDS = 10.0
 _MOST_BYTES, _SPARE_BYTES = 1 << 36, 64 << 20
 
 
@@ -54,8 +53,7 @@ class SiteDesk:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._silence = _MISSED_HEARTBEATS * heartbeat_seconds
-        self.run_id, self._flower_task = start_run(self.state)
-        self._run_alive_at = time.monotonic()
+        self.run_id = start_run(self.state)
         self.members: dict[str, Member] = {}
         self._by_key: dict[bytes, Member] = {}
         self._by_node: dict[int, Member] = {}
@@ -155,15 +153,12 @@ class SiteDesk:
         return sent
 
     def pulse(self) -> None:
-        """Find sites that have fallen silent, and tell Flower that its run is alive."""
+        """Find sites that have fallen silent."""
         now = time.monotonic()
         with self._lock:
             for member in self.members.values():
                 if member.present and now - member.heard_at > self._silence:
                     self._gone(member)
-        if now - self._run_alive_at > _RUN_ALIVE_SECONDS:
-            self._run_alive_at = now
-            self.state.acknowledge_task_heartbeat(self._flower_task)
 
     # What the server does, call by call.
 

@@ -5,7 +5,8 @@ It lives in memory: a link state on disk would bring back tasks of a process tha
 
 Touches of Flower that are not its public API:
     ``flwr.server.superlink.linkstate.InMemoryLinkState`` (subclassed: ``activate_node``,
-    ``get_message_ins``, ``message_ins_store``, ``lock``, ``_cleanup_push_session``, and the methods
+    ``get_message_ins``, ``message_ins_store``, ``lock``, ``_cleanup_push_session``,
+    ``_cleanup_expired_task_tokens_locked``, and the methods
     that are called on it);
     ``flwr.superlink.federation.NoOpFederationManager``;
     ``flwr.common.constant``: ``NOOP_FLWR_AID``, ``NOOP_ACCOUNT_NAME``, ``SUPERLINK_NODE_ID``;
@@ -56,6 +57,9 @@ class SiteState(InMemoryLinkState):
                 if message.metadata.dst_node_id == node_id and message_id not in self.confirmed
             ]
 
+    def _cleanup_expired_task_tokens_locked(self) -> None:
+        """The run lives as long as this process, on a machine that slept or whose clock was set as well."""
+
     def end_session(self, session_id: str) -> None:
         """Forget that objects were to come."""
         self._cleanup_push_session(session_id, cleanup_messages=False)
@@ -67,8 +71,8 @@ def add_site(state: SiteState, site: str, key: bytes) -> int:
     return node_id
 
 
-def start_run(state: SiteState) -> tuple[int, int]:
-    """Flower's record of the run; its id and that of its task."""
+def start_run(state: SiteState) -> int:
+    """Flower's record of the run; its id."""
     run_id = state.create_run(
         None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP
     )
@@ -76,7 +80,7 @@ def start_run(state: SiteState) -> tuple[int, int]:
     assert task_id is not None
     state.claim_task(task_id)
     state.activate_task(task_id)
-    return run_id, task_id
+    return run_id
 
 
 def task_metadata(task: RoundInput, node_id: int, run_id: int) -> Metadata:
