@@ -1,5 +1,6 @@
 """The round loop: who takes part, what is kept, what stops it, and that resuming changes nothing."""
 
+import json
 import re
 import time
 from collections import deque
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from nbfed_site.contracts import (
     ArraySpec,
+    Evaluation,
     QuorumMissed,
     RoundInput,
     RoundOutput,
@@ -200,6 +202,28 @@ def test_an_update_that_does_not_fit_is_refused_by_the_server_too(
     assert all(sorted(item["weights"]) == ["a", "c"] for item in pages.of("round_finished"))
     assert {item["code"] for item in pages.of("failed")} == {"NE605"}
     assert re.search(message, pages.of("failed")[0]["what"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda output: replace(output, seconds={"train": 1e300}),
+        lambda output: replace(output, evaluation=Evaluation(1 << 53, {"loss": 1e308})),
+    ],
+)
+def test_numbers_beyond_reason_do_not_end_the_run(tmp_path, settings, toy_sites, pages, change) -> None:
+    honest = toy_sites["b"]
+
+    def tampered(task: RoundInput) -> RoundOutput:
+        output = honest(task)
+        return change(output) if task.kind == "train" else output
+
+    toy_sites["b"] = tampered
+    store = go(tmp_path / "m", settings(quorum=2), MemoryTransport(toy_sites), pages)
+    assert len(pages.of("finished")) == 1
+    assert store.last_round == settings(quorum=2).rounds
+    for _, body in pages.facts:
+        json.dumps(body, allow_nan=False, default=str)
 
 
 def test_sites_with_different_models_are_refused(tmp_path, settings, toy_sites, pages) -> None:

@@ -24,6 +24,7 @@ from .settings import RoundSettings
 from .signed import Digested, Evidence, discrepancies
 
 _HINT = "The site should not have sent it: its image may have been changed."
+_MOST_SECONDS = 31 * 24 * 3600.0
 _PARTS = {"describe": "card", "initialise": "arrays", "train": "arrays", "evaluate": "evaluation"}
 
 
@@ -89,6 +90,8 @@ def _oddity(output: RoundOutput) -> str:
     """What no honest site sends, although each part of it is what its type says."""
     if any(value < 0 for value in output.seconds.values()):
         return "it took less than no time."
+    if any(value > _MOST_SECONDS for value in output.seconds.values()):
+        return "it took longer than a month."
     if output.kind == "canary" and "round" not in output.seconds:
         return "the canary does not say how long a round will take."
     part = _PARTS.get(output.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -89,7 +90,7 @@ class ModelStore:
         for split in ("validation", "test"):
             loss = pooled_loss(self.evaluations.pop((f"round-{number}", split), []))
             best = self._best()
-            if loss is None or (best and best["split"] != split):
+            if loss is None or not math.isfinite(loss) or (best and best["split"] != split):
                 continue
             if number > 0 and (not best or loss < float(best["loss"])):
                 with storing(self.folder / "best.json"):
