@@ -28,14 +28,20 @@ from notebook_federator.rounds.port import Event
 
 logging.getLogger("flwr").setLevel(logging.CRITICAL)  # as a server does
 SLICE = "sha256:" + "5" * 64
+_TEMPORARY = tempfile.TemporaryDirectory(prefix="nbfed-fuzz-")
 REFUSALS = {400, 401, 403, 404, 408, 409, 411, 413, 426}
+
+
+def new_folder() -> Path:
+    """A folder that is gone when this process, or the one that it was forked from, ends."""
+    return Path(tempfile.mkdtemp(dir=_TEMPORARY.name))
 
 
 @dataclass
 class SmallServer:
     """Site ``a`` has joined, and its node is active."""
 
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nbfed-fuzz-")))
+    folder: Path = field(default_factory=new_folder)
 
     def __post_init__(self) -> None:
         self.key = generate_key(self.folder / "a.pem")

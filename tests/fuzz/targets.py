@@ -1,7 +1,6 @@
 """What reads bytes of others, one function each: it takes any bytes, or refuses them as it says."""
 
 import json
-import tempfile
 from base64 import encodebytes
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .small_server import SmallServer
+from .small_server import SmallServer, new_folder
 
 # isort: split
 from flwr.app import ConfigRecord, RecordDict
@@ -60,7 +59,7 @@ def _server() -> SmallServer:
 @cache
 def own_folder() -> Path:
     """A folder with a key, and its public half as ``signing.pub``."""
-    folder = Path(tempfile.mkdtemp(prefix="nbfed-fuzz-"))
+    folder = new_folder()
     generate_key(folder / "key.pem")
     (folder / "signing.pub").write_bytes(public_key(folder / "key.pem"))
     return folder
