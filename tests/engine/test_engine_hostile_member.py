@@ -168,6 +168,16 @@ def test_who_comes_and_goes_without_end_is_taken_for_away(served: Served, rogue:
     assert served.transport._desk.members["a"].present is False
 
 
+def test_what_a_site_says_cannot_command_a_terminal(served: Served, rogue: Light) -> None:
+    task = task_for(served, rogue)
+    words = "\x1b]0;owned\x07\x9b2J\u202e line 1\n\tline 2"
+    failure = {"code": "NE601", "what": words, "where": words, "source": words}
+    rogue.courier.deliver(rogue.courier.pack(task, {"failure": failure, "task_id": "t"}, None))
+    found = served.until(lambda event: isinstance(event, Failed)).failure
+    seen = "\ufffd]0;owned\ufffd\ufffd2J\ufffd line 1\n\tline 2"
+    assert (found.what, found.where, found.source) == (seen, seen, seen)
+
+
 def test_ever_other_versions_are_told_once(served: Served, rogue: Light) -> None:
     for number in range(20):
         rogue.client._fixed["nbfed-version"] = f"nbfed {number}"

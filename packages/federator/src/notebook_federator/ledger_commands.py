@@ -94,7 +94,9 @@ def _audited(found: Audit) -> Answer:
 
 
 def _compared(found: Comparison) -> Answer:
-    lines = [*found.findings, *found.notes]
+    from .rounds.legible import legible
+
+    lines = legible([*found.findings, *found.notes])  # they quote what the site wrote
     lines.append(
         f"{found.site}: {found.entries} entries at the site, {found.kept} of them at the coordinator."
     )

@@ -23,6 +23,7 @@ from nbfed_site.contracts import (
 from nbfed_site.link.pack import CHUNK_BYTES, slots_from_json, total_bytes
 from nbfed_site.link.records import Run, open_parcel
 
+from .legible import legible
 from .object_store import SpillingStore
 from .spooled import SpooledArrays
 
@@ -83,7 +84,8 @@ def check_tree(tree: Any, most: int) -> None:
 def read_reply(sent: Sent, store: SpillingStore) -> RoundOutput | SiteFailure:
     """What a complete reply says: an output, the site's own failure, or that it cannot be read."""
     try:
-        header, run = open_parcel(sent.tree, lambda key: store.get(key) or b"")
+        said, run = open_parcel(sent.tree, lambda key: store.get(key) or b"")
+        header = legible(said)
         if "failure" in header:
             return rebuilt(SiteFailure, header["failure"])
         arrays = None if run is None else _arrays(run, header["layout"], store)

@@ -61,6 +61,7 @@ from .flower_body import (
 )
 from .flower_calls import REQUESTS, perform
 from .flower_desk import SiteDesk
+from .legible import legible
 from .mutual_tls import MutualTls, Visitor
 from .uploads import Upload
 
@@ -158,7 +159,8 @@ class FleetApp:
         self._check_member(key, visitor)
 
         def text(name: str) -> str:
-            return cast(bytes, headers.get(name, b"")).decode("latin-1")[:_TEXT_LENGTH]
+            found = cast(bytes, headers.get(name, b"")).decode("latin-1")[:_TEXT_LENGTH]
+            return cast(str, legible(found))
 
         return Call(
             name,
