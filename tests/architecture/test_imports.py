@@ -195,7 +195,7 @@ def test_the_site_package_stays_small_enough_to_read() -> None:
     sizes = {path.relative_to(SITE).as_posix(): code_lines(path) for path in files(SITE)}
     commands = sum(sizes.pop(name) for name in COMMANDS)
     assert sum(sizes.values()) <= 3461
-    assert commands <= 445
+    assert commands <= 448
 
 
 def test_names_that_say_nothing_are_not_used() -> None:

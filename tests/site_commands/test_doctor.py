@@ -216,6 +216,11 @@ def test_data_that_does_not_fit_the_contract(told, data: Path, kit) -> None:
         "data contract: No file matches *.png",
         "data contract: train: 64 samples, at least 100 needed",
     ]
+    fitting = told(data=data, kit=kit("fitting", contract=DataContract(labels=("0", "1"))))
+    assert [(level, what) for level, what, _ in fitting if what.startswith("data contract")] == [
+        ("ok", "data contract: files, columns and image sizes are as it asks"),
+        ("ok", "data contract: labels and counts are as it asks"),
+    ]
 
 
 def test_too_few_samples_for_the_policy(findings, data: Path, kit) -> None:

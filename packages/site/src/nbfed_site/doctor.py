@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from itertools import islice
@@ -90,8 +90,15 @@ def _data(options: Namespace, manifest: Manifest, kit: KitFolder | None) -> Iter
         yield judged(not taken, f"data: {what}", NAME_IT)
     else:
         yield from _files(folder)
-    for what in misfits(kit.kit.contract, folder) if kit else ():
-        advice = "Mend the folder; or the coordinator waives it."
+    if kit:
+        yield from _contract("files, columns and image sizes", misfits(kit.kit.contract, folder))
+
+
+def _contract(looked_at: str, missed: Sequence[str]) -> Iterator[Finding]:
+    if not missed:
+        yield Finding("ok", f"data contract: {looked_at} are as it asks")
+    for what in missed:
+        advice = "Mend the data; or the coordinator waives it."
         yield Finding("no", f"data contract: {what.rstrip('.')}", advice)
 
 
@@ -143,9 +150,7 @@ def _card(card: SiteCard, kit: KitFolder, seconds: float) -> Iterator[Finding]:
     yield Finding("ok", f"samples: {counts}, read in {seconds:.0f} s")
     for text in card.warnings:
         yield Finding("warning", f"samples of {text.rstrip('.')}", "The coordinator will see that, too.")
-    for text in card_misfits(kit.kit.contract, card):
-        advice = "Mend the data; or the coordinator waives it."
-        yield Finding("no", f"data contract: {text.rstrip('.')}", advice)
+    yield from _contract("labels and counts", card_misfits(kit.kit.contract, card))
     fewest = kit.kit.policy.min_examples
     number = card.samples.get("train", fewest)
     what = f"policy: an update rests on {number:,} samples"
