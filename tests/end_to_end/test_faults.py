@@ -85,6 +85,11 @@ def test_ctrl_c_ends_every_process_and_keeps_what_is_done(
     assert run.end() == 130
     report = nbfed("report", "run")
     assert report.returncode == 0, report.stderr
+    ledger = nbfed.folder / "run" / "ledger.sqlite"
+    ledger.rename(ledger.with_suffix(".kept"))
+    assert "The run has not begun" in nbfed.json("report", "run", code=4)["message"]
+    assert not ledger.exists()
+    ledger.with_suffix(".kept").rename(ledger)
     assert nbfed("run", "--resume", "run").returncode == 0
     assert digest_of(nbfed.folder / "run") == undisturbed
 

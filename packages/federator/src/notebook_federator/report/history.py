@@ -35,9 +35,11 @@ def read_run(folder: RunFolder) -> RunRecord:
         LedgerBroken: the ledger was changed after it was written.
     """
     settings, manifest = folder.settings(), folder.manifest()
-    with Ledger(folder.ledger, lambda: "") as ledger:
-        ledger.verify()
-        entries = tuple(ledger.entries())
+    entries: tuple[Entry, ...] = ()
+    if folder.ledger.exists():
+        with Ledger.read(folder.ledger) as ledger:
+            ledger.verify()
+            entries = tuple(ledger.entries())
     if not entries:
         raise RunUnreadable(
             "The run has not begun: its ledger is empty.",
