@@ -63,6 +63,25 @@ def test_a_registry_that_dies_leaves_no_tag(start_registry: StartRegistry) -> No
     assert Registry(again.address, patience=QUICK).find_digest("team/demo", "v1") is None
 
 
+def test_what_a_killed_registry_left_in_pieces_is_pushed_again(registry: LocalRegistry) -> None:
+    """It makes a file first and fills it then: killed between, it knows of a blob that it cannot read."""
+    client, made = Registry(registry.address, patience=QUICK), image("client", torch(), code())
+    with Push(client, "team/demo", None, Told()) as running:
+        running.finish(made, "v1", replace=False)
+    links = list(registry.folder.glob("**/repositories/team/demo/_layers/sha256/*/link"))
+    assert len(links) >= 2
+    for link in links:
+        link.write_bytes(b"")
+    digest = torch().descriptor.digest
+    with pytest.raises(RegistryFailed):
+        client.has_blob("team/demo", digest)
+    with Push(client, "team/demo", None, Told()) as running:
+        running.finish(made, "v2", replace=False)
+    assert client.has_blob("team/demo", digest)
+    assert client.find_digest("team/demo", "v2") == made.digest
+    assert all(link.read_bytes() for link in links)
+
+
 def test_interrupted(client: Registry) -> None:
     big = layer("big", {"data": os.urandom(4_000_000)})
     began, resumed = threading.Event(), threading.Event()

@@ -89,10 +89,15 @@ class Registry:
         return open_blob(self._session, repository, digest)
 
     def has_blob(self, repository: str, digest: str, *, writing: bool = False) -> bool:
-        """Whether the repository has the blob; ``writing``: a push is to follow."""
+        """Whether the repository has the blob; ``writing``: a push is to follow.
+
+        A registry that was killed can keep a blob that it answers 500 for, until it is pushed once more: a
+        push takes it for missing.
+        """
         path, scope = f"/v2/{repository}/blobs/{digest}", _scope(repository, writing)
         answer = self._session.send(Request("HEAD", path), scope)
-        return self._session.check(answer, repository, _action(writing), 200, 404).status == 200
+        good = (200, 404, 500) if writing else (200, 404)
+        return self._session.check(answer, repository, _action(writing), *good).status == 200
 
     def push_blob(
         self,
