@@ -29,7 +29,7 @@ test: $(VENV)/.ready  ## Unit, property and process tests.
 end-to-end: $(VENV)/.ready  ## Whole runs of real processes, faults, and the report in a real browser.
 	$(BIN)/pytest -m end_to_end
 
-faults: $(VENV)/.ready  ## The whole fault matrix, as a table; as root, for small disks; takes about 25 minutes.
+faults: $(VENV)/.ready  ## The whole fault matrix, as a table; as root, for small disks; takes about 12 minutes.
 	$(BIN)/python -m tests.lab.matrix
 
 TIME ?= 60
