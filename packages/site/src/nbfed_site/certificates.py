@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from .contracts import digest
 
-_STRANGE = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
+# what cryptography raises at certificates and requests that somebody made up
+STRANGE = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 def signing_request(key: ec.EllipticCurvePrivateKey, site: str) -> str:
@@ -26,7 +27,7 @@ def fingerprint(pem: bytes) -> str:
     """SHA-256 of a certificate (DER), as ``sha256:...``; empty of anything else."""
     try:
         return digest(x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER))
-    except _STRANGE:
+    except STRANGE:
         return ""
 
 
@@ -35,7 +36,7 @@ def flaw(pem: bytes, key: ec.EllipticCurvePrivateKey, authority: bytes) -> str:
     try:
         found = x509.load_pem_x509_certificate(pem)
         found.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
-    except _STRANGE:
+    except STRANGE:
         return "it is not of the federation's authority"
     return "" if found.public_key() == key.public_key() else "it is of another key"
 
@@ -44,6 +45,6 @@ def days_left(path: Path, now: datetime | None = None) -> float:
     """Days until the certificate at ``path`` expires; 0 where there is none."""
     try:
         end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-    except (OSError, *_STRANGE):
+    except (OSError, *STRANGE):
         return 0.0
     return (end - (now or datetime.now(UTC))).total_seconds() / 86400

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Literal, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from nbfed_site.certificates import STRANGE
 from nbfed_site.contracts import CertificateRefused, JoinRefused, digest
 
 from .certificates import Holder, Issued, Pair, begun, client, host_name, key_pem, named, usage
@@ -176,7 +177,7 @@ def _requested(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
         found = x509.load_pem_x509_csr(csr_pem[:_MOST_CSR])
         key = found.public_key()
         sound = found.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
+    except STRANGE:
         sound, key = False, None
     if not sound or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         hint = "Start the site from its kit's own image; it makes the request itself."
